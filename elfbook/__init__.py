@@ -1,0 +1,84 @@
+"""Elves in notebooks: classes whose tasks run on workers, in flows that nothing stops.
+
+    %load_ext elfbook           in a notebook; then  %elf?  tells the rest
+
+    import elfbook              anywhere
+    elfbook.up(2)               two workers on this machine
+    with elfbook.flow("party") as party:
+        ...                     calls of tasks are recorded here
+    party.result()              waits for what they come to
+
+Every verb of the magic is a function or a method of a run's handle.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from elfbook.elves import Elf, task
+    from elfbook.errors import ElfbookError, FlowFailed
+    from elfbook.flows import flow
+    from elfbook.trace import gather
+    from elfbook.verbs import attach, doctor, down, find, runs, up
+
+__all__ = [
+    "Elf",
+    "ElfbookError",
+    "FlowFailed",
+    "attach",
+    "doctor",
+    "down",
+    "find",
+    "flow",
+    "gather",
+    "load_ipython_extension",
+    "runs",
+    "task",
+    "up",
+]
+
+_OWNERS = {
+    "Elf": "elves",
+    "task": "elves",
+    "ElfbookError": "errors",
+    "FlowFailed": "errors",
+    "flow": "flows",
+    "gather": "trace",
+    "attach": "verbs",
+    "doctor": "verbs",
+    "down": "verbs",
+    "find": "verbs",
+    "runs": "verbs",
+    "up": "verbs",
+}
+"""Names to their modules, imported when the name is first used: `import elfbook` stays quick."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OWNERS:
+        raise AttributeError(f"module 'elfbook' has no attribute {name!r}")
+    value = getattr(import_module(f"elfbook.{_OWNERS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%elf` and `%%elf` work in this notebook; loading twice is harmless."""
+    from elfbook.magics import load  # IPython only where there is one
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%elf` is gone from this notebook; runs and workers go on."""
+    from elfbook.magics import unload
+
+    unload(shell)

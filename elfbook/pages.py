@@ -1,0 +1,159 @@
+"""What a notebook shows of its runs: D's words, with what only the notebook knows put in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from elfbook import failures
+from elfbook.drawing import digraph, dot_svg
+from elfbook.endings import failed_job
+from elfbook.errors import FlowFailed
+from elfbook.failures import coloured
+from elfbook.model import Failed, Failure, Lost, Output, State
+from elfbook.outline import job_label
+from elfbook.page import page, paragraph, safe
+from elfbook.picture import svg
+from elfbook.report import whole_page
+from elfbook.said import outputs_of
+from elfbook.textform import output_lines, raised_lines, text
+from elfbook.view import Known, RunView, labels_of, look, summary
+from elfbook.words import GLYPHS, one_line
+
+if TYPE_CHECKING:
+    import graphviz
+
+    from elfbook.runs import Run
+
+Bundle = dict[str, str]
+
+
+def view_of(run: Run, static: bool | None = None) -> RunView:
+    """The run as it stands; in the notebook's own form unless `static` says which."""
+    notebook, watched = run._notebook, run.watched
+    static = notebook.mode == "static" if static is None else static
+    known = Known(
+        revisions=tuple(watched.revisions.values()),
+        outputs=tuple(output for job in sorted(watched.outputs) for output in watched.outputs[job]),
+        versions=notebook.roster.versions(),
+        result=run.result_preview(),
+        durability="" if static else run.durability,
+        workers=None if static else notebook.workers_now,
+        now=None if static else time.time(),
+    )
+    return look(watched.manifest, watched.state, known, static=static)
+
+
+def bundle_of(view: RunView) -> Bundle:
+    """The settled page and the same words as text."""
+    return {"text/plain": text(view), "text/html": page(view)}
+
+
+def bundle(run: Run) -> Bundle:
+    """The run's page and text as it stands."""
+    return bundle_of(run.look())
+
+
+def with_note(html: str, note: str) -> str:
+    """The page with a sentence at its end."""
+    return f"{html.removesuffix('</div>')}\n{paragraph(safe(note))}</div>"
+
+
+def report(run: Run) -> str:
+    """One self-contained HTML page about the run."""
+    return whole_page(run.look(static=False), run.state, run.manifest, tuple(run.watched.revisions.values()))
+
+
+def flow_failed(run: Run, jobs: Iterable[int] | None = None) -> FlowFailed:
+    """The exception for a run with failures, or for some of its jobs."""
+    view = run.look()
+    if jobs is not None:
+        job = next(iter(jobs))
+        shown = failed_job(run.state, job, run.manifest, view.labels, static=view.static)
+        lines = coloured(failures.job_lines(shown, view.labels, static=view.static))
+        message = f"{run.flow}/{job_label(run.graph.jobs[job])} failed: {one_line(shown.error)}"
+        return FlowFailed(message, lines=(f"FlowFailed: {message}", "", *lines))
+    message = summary(view)
+    lines = raised_lines(view)
+    return FlowFailed(message, lines=(f"FlowFailed: {lines[0]}", *lines[1:]))
+
+
+def trace(run: Run, job: int) -> str:
+    """A failed job's traceback as text; empty for a job that did not fail."""
+    if not isinstance(run.state.jobs[job].event, Failed | Lost):
+        return ""
+    names = labels(run)
+    shown = failed_job(run.state, job, run.manifest, names, static=False)
+    return "\n".join(failures.plain(failures.job_lines(shown, names)))
+
+
+def labels(run: Run) -> dict[str, str]:
+    """File names in tracebacks to what people call them."""
+    return labels_of(run.watched.revisions.values())
+
+
+def error_line(failure: Failure) -> str:
+    """Type and message in one line."""
+    return failures.error_of(failure)
+
+
+def glyph(state: State) -> str:
+    """The state as one character."""
+    return GLYPHS[state]
+
+
+class Picture:
+    """A run's graph with the states of its jobs."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def to_graphviz(self) -> graphviz.Digraph:
+        """The picture as the `graphviz` package describes it."""
+        view = self._run.look()
+        return digraph(view.drawn, view.tallies, self._run.flow)
+
+    def _repr_svg_(self) -> str:
+        view = self._run.look()
+        return dot_svg(self.to_graphviz().source) or svg(view.drawn, view.tallies)
+
+    def __repr__(self) -> str:
+        return self._run.look().alt
+
+
+class Logs:
+    """What jobs printed and displayed, each job's under its name."""
+
+    def __init__(self, run: Run, jobs: Iterable[int]) -> None:
+        self._run = run
+        self._jobs = list(jobs)
+
+    def _outputs(self) -> Iterator[tuple[int, list[Output]]]:
+        outputs: Mapping[int, list[Output]] = self._run.watched.outputs
+        for job in self._jobs:
+            if outputs.get(job):
+                yield job, list(outputs[job])
+
+    @property
+    def text(self) -> str:
+        """All that was printed, whole, of every attempt."""
+        return "".join(
+            output.text or output.bundle.get("text/plain", "") for _, said in self._outputs() for output in said
+        )
+
+    def bundles(self) -> Iterator[Bundle]:
+        """What was displayed, in order, as MIME bundles."""
+        for _, said in self._outputs():
+            for output in said:
+                if output.bundle:
+                    yield output.bundle
+
+    def __repr__(self) -> str:
+        if len(self._jobs) == 1:
+            return self.text.rstrip("\n") or "nothing was printed"
+        said = [output for _, outputs in self._outputs() for output in outputs]
+        lines = [
+            line for entry in outputs_of(said, self._run.graph) for line in output_lines(entry)
+        ]
+        return "\n".join(lines) or "nothing was printed"

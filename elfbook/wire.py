@@ -1,0 +1,212 @@
+"""How our words look on the network: subjects, encodings, seals. Pure.
+
+Every stored body is MessagePack behind one version byte, so that a later elfbook can tell
+yesterday's records from its own. Code and graphs are sealed: signed with the mycelium's key,
+since a worker runs what they say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TypeVar
+
+import msgspec
+
+from elfbook.errors import ElfUsageError, StoreCorrupt, Untrusted
+from elfbook.model import AnyEvent
+
+VERSION = b"\x01"
+FLOW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+
+T = TypeVar("T")
+_pack = msgspec.msgpack.Encoder().encode
+_event = msgspec.msgpack.Decoder(AnyEvent).decode
+
+
+def encode(value: object) -> bytes:
+    """The stored form of any type of the model."""
+    return VERSION + _pack(value)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """The value that `encode` stored; StoreCorrupt for bytes that are none."""
+    try:
+        if data[:1] != VERSION:
+            raise msgspec.DecodeError(f"version byte {data[:1]!r}")
+        return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)
+    except msgspec.DecodeError as error:
+        name = getattr(kind, "__name__", "record")
+        raise StoreCorrupt(f"a stored {name} cannot be read: {error}") from error
+
+
+def decode_event(data: bytes) -> AnyEvent:
+    """One job event; as `decode`, without looking the type up each time."""
+    if data[:1] != VERSION:
+        raise StoreCorrupt(f"a stored event begins with {data[:1]!r}, not with a known version")
+    try:
+        return _event(memoryview(data)[1:])
+    except msgspec.DecodeError as error:
+        raise StoreCorrupt(f"a stored event cannot be read: {error}") from error
+
+
+def digest_of(*buffers: bytes | memoryview) -> str:
+    """SHA-256 of the buffers as one, hexadecimal."""
+    sha = hashlib.sha256()
+    for buffer in buffers:
+        sha.update(buffer)
+    return sha.hexdigest()
+
+
+# ---------------------------------------------------------------------------- seals
+
+SEAL_BYTES = 32
+
+
+def seal(body: bytes, key: bytes) -> bytes:
+    """`body` behind its HMAC-SHA256 under the mycelium's key."""
+    return hmac.digest(key, body, "sha256") + body
+
+
+def unseal(data: bytes, key: bytes, what: str) -> bytes:
+    """The body of a seal; Untrusted when it was not made with this key."""
+    body = bytes(data[SEAL_BYTES:])
+    if not hmac.compare_digest(hmac.digest(key, body, "sha256"), bytes(data[:SEAL_BYTES])):
+        raise Untrusted(
+            f"{what} is not signed with this mycelium's key, so nothing of it was opened or run",
+            hint="Another elfbook with another key uses the same server and namespace; "
+            "give both the same key file (ELFBOOK_KEY_FILE), or another namespace.",
+        )
+    return body
+
+
+# ---------------------------------------------------------------------------- names
+
+
+def check_flow_name(name: str) -> str:
+    """`name` itself; ElfUsageError when a flow cannot be called so."""
+    if not FLOW_NAME.fullmatch(name):
+        raise ElfUsageError(
+            f"a flow cannot be called {name!r}: letters, digits, - and _, at most 64, "
+            "the first one a letter or _",
+            hint="For example:  %%elf flow crawl",
+        )
+    return name
+
+
+class Names:
+    """Streams and subjects of one mycelium; the only place that spells them."""
+
+    def __init__(self, namespace: str = "main") -> None:
+        if not TOKEN.fullmatch(namespace):
+            raise ElfUsageError(f"a namespace cannot be called {namespace!r}: use letters, digits, - and _")
+        self.namespace = namespace
+        self._root = f"elf.{namespace}"
+        upper = f"ELF_{namespace}"
+        self.runs, self.jobs, self.work = f"{upper}_RUNS", f"{upper}_JOBS", f"{upper}_WORK"
+        self.blobs, self.output = f"{upper}_BLOBS", f"{upper}_OUTPUT"
+
+    # RUNS
+    def run(self, flow: str) -> str:
+        return f"{self._root}.run.{flow}"
+
+    def settled(self, run: str) -> str:
+        return f"{self._root}.settled.{run}"
+
+    @property
+    def every_run(self) -> str:
+        return f"{self._root}.run.*"
+
+    @property
+    def every_settled(self) -> str:
+        return f"{self._root}.settled.>"
+
+    # JOBS
+    def job(self, run: str, job: int) -> str:
+        return f"{self._root}.job.{run}.{job}"
+
+    def jobs_of(self, run: str) -> str:
+        return f"{self._root}.job.{run}.*"
+
+    @property
+    def every_job(self) -> str:
+        return f"{self._root}.job.>"
+
+    def keep(self, elf_name: str) -> str:
+        return f"{self._root}.keep.{elf_name}"
+
+    def holder(self, elf_name: str) -> str:
+        return f"{self._root}.holder.{elf_name}"
+
+    @staticmethod
+    def job_of(subject: str) -> tuple[str, int]:
+        """The run and job that a subject of the JOBS stream names."""
+        _, _, _, flow, number, job = subject.split(".")
+        return f"{flow}.{number}", int(job)
+
+    # WORK: the last token is the record the offer was based on, so that one state of a job is
+    # offered at most once and a new state is a new offer.
+    def offer_to_pool(self, pool: str, run: str, job: int, seq: int) -> str:
+        return f"{self._root}.work.pool.{pool}.{run}.{job}.{seq}"
+
+    def offer_to_worker(self, worker: str, run: str, job: int, seq: int) -> str:
+        return f"{self._root}.work.worker.{worker}.{run}.{job}.{seq}"
+
+    def pool_offers(self, pool: str) -> str:
+        return f"{self._root}.work.pool.{pool}.>"
+
+    def worker_offers(self, worker: str) -> str:
+        return f"{self._root}.work.worker.{worker}.>"
+
+    # BLOBS, OUTPUT
+    def chunk(self, digest: str, index: int) -> str:
+        return f"{self._root}.blob.{digest}.{index}"
+
+    def output_of(self, run: str, job: int) -> str:
+        return f"{self._root}.out.{run}.{job}"
+
+    def outputs_of(self, run: str) -> str:
+        return f"{self._root}.out.{run}.*"
+
+    # not stored
+    def beat(self, worker: str) -> str:
+        return f"{self._root}.beat.{worker}"
+
+    @property
+    def every_beat(self) -> str:
+        return f"{self._root}.beat.*"
+
+    @property
+    def census(self) -> str:
+        """Whoever hears a message here says at once that it is alive."""
+        return f"{self._root}.census"
+
+    def gone(self, worker: str) -> str:
+        return f"{self._root}.gone.{worker}"
+
+    @property
+    def every_gone(self) -> str:
+        return f"{self._root}.gone.*"
+
+    def stop_job(self, worker: str) -> str:
+        return f"{self._root}.stop.{worker}"
+
+    @property
+    def client_beat(self) -> str:
+        return f"{self._root}.client"
+
+    def host(self, host: str) -> str:
+        return f"{self._root}.host.{host}"
+
+    def stream_subjects(self) -> dict[str, list[str]]:
+        """Each stream's subjects."""
+        root = self._root
+        return {
+            self.runs: [f"{root}.run.>", f"{root}.settled.>"],
+            self.jobs: [f"{root}.job.>", f"{root}.keep.>", f"{root}.holder.>"],
+            self.work: [f"{root}.work.>"],
+            self.blobs: [f"{root}.blob.>"],
+            self.output: [f"{root}.out.>"],
+        }

@@ -1,0 +1,26 @@
+"""One job, a thousand that need it, one that needs them all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import work
+from figures import Sample
+
+PROCESSES = 1
+ROUNDS = 3
+WIDTH = 1_000
+
+
+def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
+    """Seconds from submit to the total."""
+    width = WIDTH // 10 if quick else WIDTH
+    system.fan(10)
+    taken = []
+    for _ in range(1 if quick else ROUNDS):
+        before = time.perf_counter()
+        result = system.fan(width)
+        taken.append(time.perf_counter() - before)
+        assert result == work.fan_total(width)
+    yield Sample("fan", "s", taken)

@@ -1,0 +1,175 @@
+"""The first tutorial, cell by cell, in a real JupyterLab in Chromium.
+
+What nbval cannot see: a flow cell that returns at once and a page that keeps itself current, in
+the live mode that only a front end gets, and the kernel restarted from the menu.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update"]
+# A fresh JupyterLab asks what news there are; the question would cover the notebook.
+NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
+WAIT_S = 25
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not CHROMIUM and not os.environ.get("CI"), reason="no chromium on this machine"),
+]
+
+
+def until(true: Callable[[], object], what: str, *, seen: Callable[[], str] = str) -> None:
+    """Returns as soon as `true()` is; fails after the limit, and says what is there instead."""
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {WAIT_S} s. {seen()}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return reply.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment in which everything, Jupyter's files and elfbook's, is in the test's folder."""
+    folders = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    environ = os.environ | {f"JUPYTER_{name}": str(tmp_path / name.lower()) for name in folders}
+    environ |= {
+        "HOME": str(tmp_path),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "ELFBOOK_STATE_DIR": str(tmp_path / "state"),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+    }
+    news = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text(json.dumps(NO_NEWS))
+    yield environ
+    subprocess.run([sys.executable, "-m", "elfbook", "down"], env=environ, check=False, timeout=60)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, place: dict[str, str]) -> Iterator[str]:
+    """A JupyterLab on copies of the tutorials; gives the address of the folder."""
+    books = tmp_path / "books"
+    shutil.copytree(ROOT / "notebooks", books)
+    port, token = free_port(), secrets.token_urlsafe(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+               f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={books}",
+               "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
+    log = (tmp_path / "lab.log").open("wb")
+    server = subprocess.Popen(command, env=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        until(lambda: answers(f"http://127.0.0.1:{port}/api/status?token={token}"), "JupyterLab starts")
+        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?reset&token={token}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        log.close()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    assert CHROMIUM, "install chromium: with CI=1 the browser tests are not skipped"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser.new_page(viewport={"width": 1200, "height": 900})
+        browser.close()
+
+
+READY = """async () => {
+  const panel = window.jupyterapp?.shell?.currentWidget;
+  if (!panel?.context?.isReady || !panel.sessionContext?.isReady) return false;
+  return panel.sessionContext.session?.kernel?.status === 'idle';
+}"""
+RUN = """async (index) => {
+  const { content } = window.jupyterapp.shell.currentWidget;
+  content.activeCellIndex = index;
+  content.deselectAll();
+  await window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+SHOWN = """(index) => {
+  const cell = window.jupyterapp.shell.currentWidget.content.widgets[index];
+  return cell.outputArea ? cell.outputArea.node.innerText : '';
+}"""
+
+
+class Notebook:
+    """An open notebook, driven as a reader does."""
+
+    def __init__(self, page: Page, url: str, name: str) -> None:
+        self.page = page
+        self.cells = json.loads((ROOT / "notebooks" / name).read_text())["cells"]
+        page.goto(url.format(name))
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        until(lambda: self.page.evaluate(READY), "the kernel is ready")
+
+    def index(self, start: str, nth: int = 0) -> int:
+        """The `nth` cell whose source begins so."""
+        return [i for i, cell in enumerate(self.cells) if "".join(cell["source"]).startswith(start)][nth]
+
+    def run(self, start: str, expect: str, nth: int = 0) -> str:
+        """Runs a cell; what it shows, as soon as that contains `expect`."""
+        index = self.index(start, nth)
+        self.page.evaluate(RUN, index)
+        until(lambda: expect in self.shown(index), f"{start!r} shows {expect!r}", seen=lambda: self.shown(index))
+        return self.shown(index)
+
+    def shown(self, index: int) -> str:
+        return self.page.evaluate(SHOWN, index)
+
+    def restart_kernel(self) -> None:
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+        self.wait_until_ready()
+
+
+def test_the_first_tutorial_cell_by_cell(lab: str, page: Page) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    book = Notebook(page, lab, "01_first_flow.ipynb")
+    book.run("%load_ext elfbook\n%elf up 2", "2 workers")
+    book.run("%%elf\nclass Greeter", "Greeter")
+    book.run("Greeter()", "'Hello Ada'")
+    failed = book.run("%%elf flow party", "4 of 6 jobs done, 1 failed, 1 skipped")
+    assert 'return "Hello " + name' in failed
+    assert "Cell In[2], line 4" in failed
+    book.run("%%elf\nclass Greeter", "task_hello changed", nth=1)
+    book.run("%elf retry party", "6 of 6")
+    book.run("party.result()", "['HELLO ADA!', 'HELLO ALAN!', 'HELLO 7!']")
+    book.restart_kernel()
+    book.run("%load_ext elfbook\n%elf attach", "6 of 6")
+    book.run("party.result()", "['HELLO ADA!', 'HELLO ALAN!', 'HELLO 7!']", nth=1)
+    book.run("%elf down", "")
+    assert faults == []

@@ -1,0 +1,435 @@
+"""The fold under random logs, and under schedulers, workers and people who race and crash.
+
+Two ways in. `logs` are any facts in any order, also such as compare-and-set would refuse: replay,
+repetition and restarts must not matter, and what is due must be what its definition says. `Races`
+writes its log by itself: schedulers act on what the fold told them, workers claim, finish, die and
+wake up, people cancel and retry, all through one compare-and-set; then the guarantees must hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from elfbook.fold import Action, Offer, RunState, Skip, due, fold, run_outcome, start, to_cancel, to_reopen
+from elfbook.model import (
+    ENDED,
+    AnyEvent,
+    Cancelled,
+    Claimed,
+    Failed,
+    Graph,
+    JobSpec,
+    Lost,
+    Policy,
+    Released,
+    Reopened,
+    Skipped,
+    State,
+    Stored,
+    Succeeded,
+)
+
+BAD = {State.FAILED, State.CANCELLED, State.SKIPPED}
+CALM = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+# ---------------------------------------------------------------------------- strategies
+
+
+@st.composite
+def graphs(draw: st.DrawFn, size: int = 7) -> Graph:
+    """Up to `size` jobs; some belong to one of two named elves and take turns."""
+    latest: dict[str, int] = {}
+    jobs = []
+    for job in range(draw(st.integers(1, size))):
+        earlier = st.sets(st.integers(0, job - 1), max_size=3) if job else st.just(set())
+        name = draw(st.sampled_from(["", "", "ann", "bob"]))
+        jobs.append(
+            JobSpec(
+                elf=0, task="task_t", arguments=b"",
+                parents=tuple(sorted(draw(earlier))), after=tuple(sorted(draw(earlier))),
+                turn=latest.get(name) if name else None,
+            )
+        )
+        latest[name] = job
+    policy = Policy(
+        retries=draw(st.integers(0, 2)), lost_retries=draw(st.integers(0, 2)),
+        backoff_s=draw(st.sampled_from([0.0, 5.0])),
+        on_lost=draw(st.sampled_from(["retry", "retry", "fail"])),
+    )
+    return Graph(elves=(), jobs=tuple(jobs), result=b"", policy=policy)
+
+
+def events(size: int) -> st.SearchStrategy[AnyEvent]:
+    return st.one_of(
+        st.sampled_from([Claimed("n", worker="w"), Succeeded("n")]),
+        st.sampled_from([Claimed("n"), Failed("n"), Failed("n", final=True), Lost("n"), Released("n")]),
+        st.sampled_from([Cancelled("n"), Reopened("n"), Reopened("n", revision="r2")]),
+        st.builds(Skipped, st.just("n"), because=st.integers(0, size - 1)),
+    )
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[Graph, list[Stored]]:
+    """A graph and any facts about its jobs."""
+    graph = draw(graphs())
+    jobs = st.integers(0, len(graph.jobs) - 1)
+    facts = draw(st.lists(st.tuples(jobs, events(len(graph.jobs))), max_size=40))
+    return graph, [Stored(job, 10 + i, 100.0 + i, event) for i, (job, event) in enumerate(facts)]
+
+
+def told(graph: Graph, facts: list[Stored]) -> RunState:
+    state = start(graph, "r.1")
+    for stored in facts:
+        fold(state, stored)
+    return state
+
+
+# ---------------------------------------------------------------------------- definitions
+
+
+def needs(graph: Graph, job: int) -> set[int]:
+    return {*graph.jobs[job].parents, *graph.jobs[job].after}
+
+
+def due_by_definition(state: RunState, facts: list[Stored]) -> list[tuple]:
+    """What is due, from nothing but each job's state and the log: no counters, no order of events."""
+    last = {stored.job: stored.seq for stored in facts}
+    hopeless: set[int] = set()
+    found: list[tuple] = []
+    for job, spec in enumerate(state.graph.jobs):
+        states = {state.jobs[need].state for need in needs(state.graph, job)}
+        if state.jobs[job].state is not State.WAITING:
+            continue
+        if states & BAD or needs(state.graph, job) & hopeless:
+            hopeless.add(job)
+            found.append(("skip", job, last.get(job, 0)))
+        elif states <= {State.DONE} and (spec.turn is None or state.jobs[spec.turn].state in ENDED):
+            found.append(("offer", job, last.get(job, 0)))
+    return found
+
+
+def plainly(actions: list[Action]) -> list[tuple]:
+    return [("offer" if isinstance(action, Offer) else "skip", action.job, action.seq) for action in actions]
+
+
+class Follower:
+    """Folds, and keeps what it was told to do and is still due."""
+
+    def __init__(self, graph: Graph, facts: list[Stored]) -> None:
+        """Start over from a prefix of the log."""
+        self.state = told(graph, facts)
+        self.pending = set(due(self.state))
+
+    def tell(self, stored: Stored) -> list[Action]:
+        news = fold(self.state, stored)
+        now_due = due(self.state)
+        assert set(news) <= set(now_due), "fold returned what is not due"
+        assert len(set(news)) == len(news)
+        self.pending = (self.pending | set(news)) & set(now_due)
+        assert self.pending == set(now_due), "something became due and fold did not say so"
+        return news
+
+
+# ---------------------------------------------------------------------------- any log
+
+
+@CALM
+@given(logs())
+def test_due_is_what_its_definition_says_and_fold_says_all_of_it(log: tuple[Graph, list[Stored]]) -> None:
+    graph, facts = log
+    follower = Follower(graph, [])
+    assert plainly(due(follower.state)) == due_by_definition(follower.state, [])
+    for count, stored in enumerate(facts, start=1):
+        waiting = {job for job, now in enumerate(follower.state.jobs) if now.state is State.WAITING}
+        before = set(due(follower.state))
+        news = follower.tell(stored)
+        assert plainly(due(follower.state)) == due_by_definition(follower.state, facts[:count])
+        assert not set(news) & before, "already due"
+        assert {action.job for action in news} <= waiting | {stored.job}
+
+
+@CALM
+@given(logs())
+def test_the_numbers_agree_with_the_log(log: tuple[Graph, list[Stored]]) -> None:
+    graph, facts = log
+    state = told(graph, facts)
+    assert {k: n for k, n in state.counts.items() if n} == Counter(now.state for now in state.jobs)
+    assert state.settled is all(now.state in ENDED for now in state.jobs)
+    assert (run_outcome(state) in ("running", "waiting")) is not state.settled
+    for job, now in enumerate(state.jobs):
+        spec = graph.jobs[job]
+        met = [state.jobs[p].state is State.DONE for p in spec.parents + spec.after]
+        assert now.unmet == met.count(False)
+        assert now.attempt >= 0
+        assert (now.state is State.DONE) is isinstance(now.event, Succeeded)
+        assert (now.ended_at is not None) is (now.state in ENDED)
+        if now.state is State.WAITING:
+            assert now.started_at is None
+        assert list(now.history) == sorted(now.history, key=lambda stored: stored.seq)
+
+
+@CALM
+@given(logs(), st.data())
+def test_facts_told_again_change_nothing(log: tuple[Graph, list[Stored]], data: st.DataObject) -> None:
+    graph, facts = log
+    state = start(graph, "r.1")
+    for index, stored in enumerate(facts):
+        fold(state, stored)
+        back = data.draw(st.integers(0, 4), label="how many are told again")
+        for again in facts[max(0, index + 1 - back) : index + 1]:
+            assert fold(state, again) == []
+    for stored in facts:
+        assert fold(state, stored) == []
+    assert state == told(graph, facts)
+
+
+@CALM
+@given(logs(), st.data())
+def test_starting_over_anywhere_gives_the_same_run(
+    log: tuple[Graph, list[Stored]], data: st.DataObject
+) -> None:
+    graph, facts = log
+    cut = data.draw(st.integers(0, len(facts)), label="cut")
+    steady, fresh = Follower(graph, []), Follower(graph, facts[:cut])
+    for stored in facts:
+        steady.tell(stored)
+    for stored in facts[cut:]:
+        fresh.tell(stored)
+    assert fresh.state == steady.state
+    assert fresh.pending == steady.pending
+
+
+@CALM
+@given(logs(), st.booleans(), st.booleans(), st.data())
+def test_a_retry_leaves_nothing_that_would_be_skipped_again(
+    log: tuple[Graph, list[Stored]], include_cancelled: bool, include_done: bool, data: st.DataObject
+) -> None:
+    graph, facts = log
+    state = told(graph, facts)
+    everyone = set(range(len(graph.jobs)))
+    only = data.draw(st.none() | st.sets(st.sampled_from(sorted(everyone))), label="only")
+    chosen = to_reopen(state, only, include_cancelled=include_cancelled, include_done=include_done)
+    before = {job: state.jobs[job].state for job in everyone}
+    for index, job in enumerate(chosen):
+        news = fold(state, Stored(job, 1000 + index, 1000.0, Reopened("n")))
+        assert not [action for action in news if isinstance(action, Skip) and action.job in chosen]
+    assert {job for job, now in enumerate(state.jobs) if now.because is not None}.isdisjoint(chosen)
+    assert include_cancelled or not [job for job in chosen if before[job] is State.CANCELLED]
+    assert include_done or not [job for job in chosen if before[job] is State.DONE]
+    if only is None and include_cancelled:
+        assert not {now.state for now in state.jobs} & BAD, "a whole retry leaves no bad end"
+
+
+# ---------------------------------------------------------------------------- races
+
+
+class Log:
+    """One total order, and a write only over the record that its writer names."""
+
+    def __init__(self) -> None:
+        self.facts: list[Stored] = []
+        self.last: dict[int, int] = {}
+        self.clock = 100.0
+
+    def write(self, job: int, expected: int, event: AnyEvent) -> Stored | None:
+        if self.last.get(job, 0) != expected:
+            return None
+        stored = Stored(job, len(self.facts) + 1, self.clock, event)
+        self.facts.append(stored)
+        self.last[job] = stored.seq
+        return stored
+
+
+class Scheduler:
+    """Follows the log at its own pace and does what the fold says, at its own pace."""
+
+    def __init__(self, graph: Graph, facts: list[Stored]) -> None:
+        self.state = told(graph, facts)
+        self.read = len(facts)
+        self.todo = due(self.state)
+
+    def catch_up(self, facts: list[Stored], most: int) -> None:
+        for stored in facts[self.read : self.read + most]:
+            self.todo += fold(self.state, stored)
+            self.read += 1
+
+
+class Races(RuleBasedStateMachine):
+    """Two schedulers, any workers, and people; every rule is one thing that one of them does."""
+
+    @initialize(graph=graphs(), broken=st.sets(st.integers(0, 6), max_size=2))
+    def submit(self, graph: Graph, broken: set[int]) -> None:
+        self.graph = graph
+        self.broken = broken  # jobs that fail whenever they get to their end
+        self.log = Log()
+        self.schedulers = [Scheduler(graph, []), Scheduler(graph, [])]
+        self.offers: list[Offer] = []
+        self.claims: list[tuple[int, int]] = []  # job and the claim's seq: also of workers that sleep
+        self.witness = Follower(graph, [])
+        self.reopened = False
+        self.since_reopened: Counter[int] = Counter()  # Succeeded per job
+        self.ever_done: set[int] = set()
+
+    def write(self, job: int, expected: int, event: AnyEvent) -> Stored | None:
+        """Write, and hold every accepted fact against the guarantees."""
+        before = self.witness.state.jobs[job].state
+        stored = self.log.write(job, expected, event)
+        if stored is None:
+            return None
+        assert before not in ENDED or isinstance(event, Reopened), "a job has one end"
+        if isinstance(event, Claimed):
+            assert needs(self.graph, job) <= self.ever_done, "claimed before its parents' success"
+            if not self.reopened:
+                turn = self.graph.jobs[job].turn
+                assert turn is None or self.witness.state.jobs[turn].state in ENDED, "out of turn"
+        if isinstance(event, Succeeded):
+            self.since_reopened[job] += 1
+            self.ever_done.add(job)
+            assert self.since_reopened[job] == 1, "two results"
+        if isinstance(event, Reopened):
+            self.since_reopened[job] = 0
+            self.reopened = True
+        for action in self.witness.tell(stored):
+            if isinstance(action, Skip) and not self.reopened:
+                root = self.witness.state.jobs[action.because].state
+                assert root in (State.FAILED, State.CANCELLED), "not the root of the trouble"
+        return stored
+
+    # -- schedulers
+
+    @rule(which=st.integers(0, 1), most=st.integers(1, 5))
+    def read(self, which: int, most: int) -> None:
+        self.schedulers[which].catch_up(self.log.facts, most)
+
+    @rule(which=st.integers(0, 1), pick=st.integers(0, 20))
+    def act(self, which: int, pick: int) -> None:
+        todo = self.schedulers[which].todo
+        if todo:
+            self.perform(todo, pick % len(todo))
+
+    def perform(self, todo: list[Action], index: int) -> None:
+        action = todo[index]
+        if isinstance(action, Skip):
+            self.write(action.job, action.seq, Skipped("n", because=action.because))
+        elif action.not_before > self.log.clock:
+            return
+        else:
+            self.offers.append(action)
+        del todo[index]
+
+    @rule(which=st.integers(0, 1), unread=st.integers(0, 5))
+    def crash(self, which: int, unread: int) -> None:
+        """All it knew is gone; it starts over from some prefix of the log."""
+        facts = self.log.facts
+        self.schedulers[which] = Scheduler(self.graph, facts[: max(0, len(facts) - unread)])
+
+    # -- workers
+
+    @precondition(lambda self: self.offers)
+    @rule(pick=st.integers(0, 20), keep=st.booleans())
+    def claim(self, pick: int, keep: bool) -> None:
+        offer = self.offers[pick % len(self.offers)]
+        if not keep:  # otherwise the same offer is delivered once more
+            self.offers.remove(offer)
+        stored = self.write(offer.job, offer.seq, Claimed("n", attempt=offer.attempt, worker="w"))
+        if stored:
+            now = self.witness.state.jobs[offer.job]
+            assert now.attempt == offer.attempt, "attempts are numbered through"
+            self.claims.append((offer.job, stored.seq))
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=st.integers(0, 20), how=st.sampled_from(["end", "end", "end", "fail", "release", "die"]))
+    def leave(self, pick: int, how: str) -> None:
+        job, seq = self.claims.pop(pick % len(self.claims))
+        if how == "release":
+            self.write(job, seq, Released("n"))
+        elif how == "fail" or (how == "end" and job in self.broken):
+            self.write(job, seq, Failed("n"))
+        elif how == "end":
+            self.write(job, seq, Succeeded("n"))
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=st.integers(0, 20))
+    def lose(self, pick: int) -> None:
+        """A lease ends, though the worker may only be asleep: its claim stays with it."""
+        job, seq = self.claims[pick % len(self.claims)]
+        self.write(job, seq, Lost("n"))
+
+    # -- people and time
+
+    @rule(pick=st.integers(0, 20))
+    def cancel_one(self, pick: int) -> None:
+        job = pick % len(self.graph.jobs)
+        now = self.witness.state.jobs[job]
+        if now.state not in ENDED:
+            self.write(job, now.seq, Cancelled("n"))
+
+    @precondition(lambda self: len(self.log.facts) > 12)
+    @rule()
+    def cancel_all(self) -> None:
+        for job, seq in to_cancel(self.witness.state):
+            self.write(job, seq, Cancelled("n"))
+        assert self.witness.state.settled
+
+    @precondition(lambda self: len(self.log.facts) > 6)
+    @rule(lag=st.integers(0, 3), everything=st.booleans())
+    def retry(self, lag: int, everything: bool) -> None:
+        """From a view that may be a little old: then some of the writes are refused."""
+        facts = self.log.facts
+        seen = told(self.graph, facts[: len(facts) - lag])
+        for job in to_reopen(seen, include_done=everything):
+            self.write(job, seen.jobs[job].seq, Reopened("n"))
+
+    @rule(seconds=st.sampled_from([1.0, 10.0]))
+    def wait(self, seconds: float) -> None:
+        self.log.clock += seconds
+
+    # -- what holds at every moment, and at the end
+
+    @invariant()
+    def due_is_what_it_says(self) -> None:
+        if hasattr(self, "log"):
+            state = self.witness.state
+            assert plainly(due(state)) == due_by_definition(state, self.log.facts)
+
+    def teardown(self) -> None:
+        """From wherever it was left, a run that is let go on comes to its end."""
+        if not hasattr(self, "log"):
+            return
+        policy = self.graph.policy
+        for _ in range(len(self.graph.jobs) * (policy.retries + policy.lost_retries + 4)):
+            if self.witness.state.settled:
+                break
+            self.one_fair_round()
+        assert self.witness.state.settled, "the run never ends"
+        for scheduler in self.schedulers:
+            scheduler.catch_up(self.log.facts, len(self.log.facts))
+            assert scheduler.state == self.witness.state == told(self.graph, self.log.facts)
+            assert due(scheduler.state) == []
+
+    def one_fair_round(self) -> None:
+        """Every scheduler reads and acts, every offer is taken, every worker ends or is given up."""
+        self.log.clock += 1000.0
+        for scheduler in self.schedulers:
+            scheduler.catch_up(self.log.facts, len(self.log.facts))
+            while scheduler.todo:
+                self.perform(scheduler.todo, 0)
+        while self.offers:
+            self.claim(0, keep=False)
+        while self.claims:
+            self.leave(0, "end")
+        for job, now in enumerate(self.witness.state.jobs):
+            if now.state is State.RUNNING:
+                self.write(job, now.seq, Lost("n"))
+
+
+TestRaces = Races.TestCase
+TestRaces.settings = settings(
+    deadline=None, max_examples=200, stateful_step_count=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

@@ -1,0 +1,216 @@
+"""What is drawn of a graph, and the two pictures of it: our own SVG and graphviz's description."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from xml.etree import ElementTree as XML
+
+import pytest
+
+from elfbook.drawing import digraph, dot_svg
+from elfbook.model import ElfUse, Graph, JobSpec, State
+from elfbook.outline import Arrow, Node, Outline, in_words, outline, tally
+from elfbook.picture import ARROWS, INK, LOOKS, ROOM, TALLEST, svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+GREETER = (ElfUse("Greeter", "d1"),)
+
+
+def graph(jobs: list[JobSpec], elves: tuple[ElfUse, ...] = GREETER) -> Graph:
+    return Graph(elves, tuple(jobs), b"")
+
+
+def all_in(drawn: Outline, state: State) -> tuple[dict[State, int], ...]:
+    return tally(drawn, lambda job: state)
+
+
+@pytest.fixture
+def animals(call: Callable[..., JobSpec]) -> Callable[[int], Graph]:
+    """blumycelium's example: draw, save, every fifth round three statistics and a report."""
+    stats = [("Stats", f"calc{n}") for n in (1, 2, 3)]
+    elves = [("Animals", ""), ("Storage", "store"), *stats, ("Form", "form")]
+
+    def make(rounds: int) -> Graph:
+        jobs: list[JobSpec] = []
+
+        def add(*args: object, **more: object) -> int:
+            jobs.append(call(*args, **more))
+            return len(jobs) - 1
+
+        saved: list[int] = []
+        for turn in range(rounds):
+            drawn = add("task_draw", turn)
+            saved.append(add("task_save", turn, parents=(drawn,), elf=1))
+            if turn % 5 == 4:
+                known = tuple(saved)
+                stats = tuple(add("task_stat", 3 * (turn // 5) + n, after=known, elf=2 + n) for n in range(3))
+                add("task_report", turn // 5, parents=stats, elf=5)
+        return graph(jobs, tuple(ElfUse(elf, "d", name) for elf, name in elves))
+
+    return make
+
+
+# ---------------------------------------------------------------------------- outline
+
+
+def test_of_a_small_graph_every_job_is_drawn(call: Callable[..., JobSpec]) -> None:
+    join = call("task_join", parents=(0, 1), after=(0,))
+    drawn = outline(graph([call("task_hello"), call("task_hello", 1), join]))
+    assert drawn == Outline(
+        nodes=(Node("task_hello[0]", (0,)), Node("task_hello[1]", (1,)), Node("task_join[0]", (2,))),
+        arrows=(Arrow(0, 2, 1), Arrow(1, 2, 1)),
+    )
+
+
+def test_a_map_is_one_box_for_each_step(call: Callable[..., JobSpec]) -> None:
+    jobs = [call("task_a", n) for n in range(1000)]
+    jobs += [call("task_b", n, parents=(n,)) for n in range(1000)]
+    jobs += [call("task_c", 0, parents=tuple(range(1000, 2000)))]
+    drawn = outline(graph(jobs))
+    assert [node.label for node in drawn.nodes] == [
+        "Greeter.task_a × 1\u202f000", "Greeter.task_b × 1\u202f000", "Greeter.task_c",
+    ]
+    assert drawn.arrows == (Arrow(0, 1, 1000), Arrow(1, 2, 1000))
+
+
+def test_the_same_task_at_two_places_stays_two_boxes(call: Callable[..., JobSpec]) -> None:
+    jobs = [call("task_a", n) for n in range(20)] + [call("task_a", 20 + n, parents=(n,)) for n in range(20)]
+    assert [node.label for node in outline(graph(jobs)).nodes] == ["Greeter.task_a × 20"] * 2
+
+
+def test_named_elves_have_boxes_of_their_own(animals: Callable[[int], Graph]) -> None:
+    drawn = outline(animals(100))
+    assert [node.label for node in drawn.nodes] == [
+        "Animals.task_draw × 100", "store.task_save × 100", "calc1.task_stat × 20", "calc2.task_stat × 20",
+        "calc3.task_stat × 20", "form.task_report × 20",
+    ]
+    assert [arrow.control for arrow in drawn.arrows] == [False, True, True, True, False, False, False]
+
+
+def test_a_long_chain_is_one_box_that_leads_to_itself(call: Callable[..., JobSpec]) -> None:
+    drawn = outline(graph([call("task_s", n, parents=(n - 1,) if n else ()) for n in range(200)]))
+    assert drawn.nodes[0].label == "Greeter.task_s × 200"
+    assert drawn.arrows == (Arrow(0, 0, 199),)
+
+
+def test_a_thousand_names_are_drawn_as_their_class(call: Callable[..., JobSpec]) -> None:
+    elves = tuple(ElfUse("Storage", "d", f"s{n}") for n in range(1000))
+    drawn = outline(graph([call("task_save", n, elf=n) for n in range(1000)], elves))
+    assert [node.label for node in drawn.nodes] == ["Storage.task_save × 1\u202f000"]
+
+
+def test_in_words(animals: Callable[[int], Graph], call: Callable[..., JobSpec]) -> None:
+    assert in_words(animals(5)) == (
+        "Animals.task_draw (5 jobs) leads to Storage.task_save (5 jobs);"
+        " Storage.task_save leads to Stats.task_stat (3 jobs);"
+        " Stats.task_stat leads to Form.task_report (1 job)"
+    )
+    apart = graph([call("task_a"), call("task_b")])
+    assert in_words(apart) == "Greeter.task_a (1 job); Greeter.task_b (1 job)"
+
+
+# ---------------------------------------------------------------------------- SVG
+
+
+def test_the_picture_word_for_word(call: Callable[..., JobSpec]) -> None:
+    drawn = outline(graph([call("task_a"), call("task_b", after=(0,))]))
+    states = {0: State.DONE, 1: State.RUNNING}
+    assert svg(drawn, tally(drawn, states.__getitem__)) == "\n".join([
+        '<svg xmlns="http://www.w3.org/2000/svg" width="91" height="122" viewBox="-6 -6 91 122"'
+        ' font-family="system-ui,sans-serif" font-size="12" text-anchor="middle">',
+        '<path d="M39.5 38C39.5 52 39.5 52 39.5 66" fill="none" stroke="#808080" stroke-dasharray="4 3"/>',
+        '<path d="M39.5 72l-4-7h8z" fill="#808080"/>',
+        '<g fill="#d9eefb" stroke="#0072b2"><rect x="0" y="72" width="79" height="38" rx="5"/></g>',
+        '<g fill="#d6f0e7" stroke="#00805d"><rect x="0" y="0" width="79" height="38" rx="5"/></g>',
+        '<g font-size="12" fill="#111"><text x="39.5" y="16">task_a[0]</text>'
+        '<text x="39.5" y="88">task_b[0]</text></g>',
+        '<g font-size="10.5" fill="#111"><text x="39.5" y="30">✓ done</text>'
+        '<text x="39.5" y="102">● running</text></g>',
+        "</svg>",
+    ])
+
+
+def test_pictures_are_small_and_fit_a_notebook(
+    animals: Callable[[int], Graph], call: Callable[..., JobSpec]
+) -> None:
+    shapes = {
+        "animals": animals(100), "thirty jobs": graph(list(animals(11).jobs[:30]), animals(11).elves),
+        "chain": graph([call("task_s", n, parents=(n - 1,) if n else ()) for n in range(30)]),
+        "wide": graph([call("task_with_a_rather_long_name_indeed", n) for n in range(30)]),
+    }
+    for name, shape in shapes.items():
+        drawn = outline(shape)
+        root = XML.fromstring(svg(drawn, all_in(drawn, State.DONE)))
+        assert int(root.get("width")) <= ROOM, name
+        assert int(root.get("height")) <= TALLEST, name
+        assert len(svg(drawn, all_in(drawn, State.DONE))) < 10_000, name
+        tags = {part.tag.removeprefix(SVG) for part in root.iter()}
+        assert tags <= {"svg", "g", "path", "rect", "text"}
+        assert not any(part.get("id") for part in root.iter())
+
+
+def test_a_group_tells_its_shares(call: Callable[..., JobSpec]) -> None:
+    drawn = outline(graph([call("task_a", n) for n in range(1000)]))
+    picture = svg(drawn, tally(drawn, lambda job: State.FAILED if job < 4 else State.DONE))
+    assert ">Greeter.task_a × 1\u202f000</text>" in picture
+    assert ">996 done, 4 failed</text>" in picture
+    assert picture.count('height="3"') == 2
+
+
+def test_labels_are_text(call: Callable[..., JobSpec]) -> None:
+    drawn = outline(graph([call("task_a", elf=0)], (ElfUse("E", "d", '</text><script x="1">\x00&'),)))
+    root = XML.fromstring(svg(drawn, all_in(drawn, State.WAITING)))
+    assert [text.text for text in root.iter(f"{SVG}text")] == ['</text><script x="1">\\x00…', "○ waiting"]
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_a_look_that_can_be_read(state: State) -> None:
+    assert contrast(INK, LOOKS[state].fill) >= 4.5
+    assert contrast(LOOKS[state].stroke, LOOKS[state].fill) >= 3
+    assert min(contrast(ARROWS, "#ffffff"), contrast(ARROWS, "#111111")) >= 3
+
+
+# ---------------------------------------------------------------------------- graphviz
+
+
+def test_graphviz_gets_the_same_picture(call: Callable[..., JobSpec]) -> None:
+    drawn = outline(graph([call("task_a"), call("task_b", parents=(0,)), call("task_c", after=(1,))]))
+    described = digraph(drawn, all_in(drawn, State.DONE), 'par"ty')
+    assert described.source.splitlines() == [
+        'digraph "par\\"ty" {',
+        '\tnode [fontcolor="#111" fontname="sans-serif" shape=box style="rounded,filled"]',
+        '\tedge [color="#808080" fontname="sans-serif"]',
+        *(
+            f'\tn{number} [label="task_{letter}[0]\\n✓ done" color="#00805d" fillcolor="#d6f0e7"]'
+            for number, letter in enumerate("abc")
+        ),
+        "\tn0 -> n1",
+        "\tn1 -> n2 [style=dashed]",
+        "}",
+    ]
+
+
+def test_graphviz_labels_are_text() -> None:
+    drawn = Outline((Node('<b>"\\N', (0,)),), ())
+    assert 'label="<b>\\"\\\\N\\n✓ done"' in digraph(drawn, all_in(drawn, State.DONE)).source
+
+
+def test_dot_draws_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("dot"):
+        assert "<svg" in dot_svg("digraph { a -> b }")
+        assert dot_svg("not a graph {") is None
+    monkeypatch.setenv("PATH", "")
+    assert dot_svg("digraph { a -> b }") is None
