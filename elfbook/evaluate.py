@@ -77,7 +77,7 @@ def evaluate(
     for place in _needed(nodes, root):
         node = nodes[place]
         try:
-            values[place] = _STEPS[node[0]](node, [values[ref] for ref in node[1]], given)
+            values[place] = _step(node[0])(node, [values[ref] for ref in node[1]], given)
         except Exception as error:
             _say(error, node)
             raise
@@ -94,11 +94,14 @@ def _open(expression: bytes) -> tuple:
     table = json.loads(bytes(view[4 : 4 + length]))
     if table["v"] != VERSION:
         raise ValueError("the expression was written by another version of elfbook")
+    nodes, root = table["nodes"], table["root"]
+    if type(root) is not int or not 0 <= root < len(nodes):
+        raise Refused("the expression has no such root")
     segments, place = [], 4 + length
     for size in table.get("sizes", ()):
         segments.append(view[place : place + size])
         place += size
-    return table["nodes"], table["root"], segments
+    return nodes, root, segments
 
 
 def _needed(nodes: list, root: int) -> list:
@@ -112,6 +115,12 @@ def _needed(nodes: list, root: int) -> list:
                     raise Refused("a node of the expression points forward")
             wanted.update(refs)
     return sorted(wanted)
+
+
+def _step(name: Any) -> Callable:
+    if type(name) is not str or name not in _STEPS:
+        raise Refused("%.40r is not a step of an expression" % (name,))
+    return _STEPS[name]
 
 
 def _say(error: Exception, node: list) -> None:
@@ -234,19 +243,28 @@ def _is_still(value: object) -> bool:
 # ---------------------------------------------------------------------------- changes
 
 
-def _change(node: list, args: list, given: tuple) -> tuple:
+class _Changed(tuple):
+    """What a change gives: the new chain, then what the change itself returned."""
+
+
+def _change(node: list, args: list, given: tuple) -> _Changed:
     """`change, [chain…, arguments…], kind, name, length of the chain, [keyword names]`.
 
     The chain leads from an object to the part of it that changes (`r`, `r["a"]`). All of it is
-    copied together, so what was inside stays inside. Gives the new chain and what the change
-    itself returned, for `part` to pick from.
+    copied together, so what was inside stays inside; `part` picks from what comes out.
     """
     kind, name, length, names = node[2:6]
     chain, rest, named = _arguments(names, args, length)
     if isinstance(chain[-1], (type, *_CLOSED)):
         raise Refused("a %s cannot be changed in an expression" % type(chain[-1]).__name__)
     new = _copied_together(chain)
-    return (*new, _CHANGES[kind](new[-1], name, rest, named))
+    return _Changed((*new, _CHANGES[kind](new[-1], name, rest, named)))
+
+
+def _part(node: list, args: list, given: tuple) -> Any:
+    if type(args[0]) is not _Changed:
+        raise Refused("only a change has parts")
+    return args[0][node[2]]
 
 
 def _method(target: Any, name: str, rest: list, named: dict) -> Any:
@@ -329,5 +347,5 @@ _STEPS: dict = {
     "attribute": _attribute,
     "call": _call,
     "change": _change,
-    "part": lambda node, args, given: args[0][node[2]],
+    "part": _part,
 }

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from elfbook import ipython
 from elfbook.body import Cell, show_own_frames
-from elfbook.errors import FlowFailed
 from elfbook.fold import start
+from elfbook.graph import Drawn
 from elfbook.model import Manifest, Policy
 from elfbook.notebook import Notebook, current
 from elfbook.runs import Run
-from elfbook.trace import Drawn, Recorder
+from elfbook.trace import Recorder
 from elfbook.view import look
 from elfbook.words import plural
 
@@ -51,22 +51,9 @@ def record(
 
 def drawn_by(notebook: Notebook, recorder: Recorder, result: object, options: Options) -> Drawn:
     """What the recorder has drawn, with the code of this moment and all large values."""
-    drawn = recorder.graph(result, options.policy, notebook.revision_of, notebook.place.key())
-    wanted = {
-        capture.value.digest: notebook.blobs[capture.value.digest]
-        for revision in drawn.revisions.values()
-        for capture in revision.captures
-        if capture.value.inline is None
-    }
-    drawn.blobs.update(wanted)
+    drawn = recorder.graph(result, options.policy, revision_of=notebook.revision_of, key=notebook.place.key())
+    drawn.blobs.update(notebook.blobs_of(drawn.revisions.values()))
     return drawn
-
-
-def begin(notebook: Notebook, flow: str, drawn: Drawn, options: Options, cell: Cell | None = None) -> Run:
-    """The run of the drawn graph: in this kernel, joined, or new. Its handle has its name."""
-    __tracebackhide__ = True
-    run, _joined = begun(notebook, Run(flow, notebook), drawn, options, cell)
-    return run
 
 
 def begun(
@@ -82,8 +69,7 @@ def begun(
         origin = notebook.origin(cell)
         run._watched, joined = notebook.portal.call(notebook.client.submit, run.flow, drawn, origin)
     held = notebook.runs.get(run.flow)
-    if joined and held is not None and held.started and held.number == run.number:
-        run.watched.close()
+    if joined and held is not None and held.started and held.watched is run.watched:
         return held, True
     return notebook.hold(run), joined
 
@@ -128,9 +114,12 @@ def present(notebook: Notebook, run: Run, options: Options) -> None:
 
 
 def settle(run: Run, limit_s: float | None) -> None:
-    """The run has settled; KeyboardInterrupt and TimeoutError leave it as it is."""
+    """The run has settled, with all its output here; interrupt and limit leave it as it is."""
     __tracebackhide__ = True
     run.wait(limit_s)
+    complete = getattr(run.watched, "complete_outputs", None)
+    if complete is not None:
+        run._notebook.portal.call(complete)
 
 
 def show_plan(notebook: Notebook, flow: str, drawn: Drawn, say: Callable[[str], None]) -> None:
@@ -190,9 +179,4 @@ def flow(
     """
     from elfbook.grammar import flow_name
 
-    return Flow(
-        flow_name(name), Options(wait=wait, local=local, retries=retries, timeout_s=timeout, pool=on)
-    )
-
-
-__all__ = ["Flow", "FlowFailed", "Options", "Self", "begin", "flow", "record", "run_cell"]
+    return Flow(flow_name(name), Options(wait=wait, local=local, retries=retries, timeout_s=timeout, pool=on))

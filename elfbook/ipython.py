@@ -146,3 +146,8 @@ def add_listener(shell: Shell, event: str, function: Callable[..., None]) -> Cal
             shell.events.unregister(event, function)
 
     return undo
+
+
+def caller_filename(depth: int) -> str:
+    """The file name of the code that called, `depth` frames up."""
+    return sys._getframe(depth).f_code.co_filename

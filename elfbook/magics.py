@@ -316,8 +316,14 @@ def welcome(notebook: Notebook) -> str:
     if not lines:
         return here
     first = notebook.seen_runs[0] if notebook.seen_runs else ""
-    return "\n".join([here, "runs from this notebook:", *(f"  {line}" for line in lines[:5]),
-                      f"%elf attach {first}  shows it here"])
+    return "\n".join(
+        [
+            here,
+            "runs from this notebook:",
+            *(f"  {line}" for line in lines[:5]),
+            f"%elf attach {first}  shows it here",
+        ]
+    )
 
 
 __all__ = ["Magic", "Place", "load", "unload"]

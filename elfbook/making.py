@@ -70,7 +70,7 @@ def record_making(cls: type) -> None:
     @functools.wraps(own)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
-        if type(self).__init__ is not __init__:  # called by a subclass, which has noted its own arguments
+        if type(self).__init__ is not __init__:  # a subclass calls, and has noted its own arguments
             return own(self, *args, **kwargs)
         use = _use(type(self), signature, plain, args, kwargs)
         _remember(self, use)
@@ -112,7 +112,7 @@ def _use(cls: type, signature: inspect.Signature, plain: bool, args: tuple, kwar
         spelled = bound.arguments.get("name")
     if spelled is not None and not isinstance(spelled, str):
         if plain or not takes_name:
-            raise TypeError(f"the name of an elf is text: {cls.__qualname__}(name={spelled!r})")
+            raise TypeError(f"the name of an elf is text, not {spelled!r}")
         spelled = None
     name = normal_name(spelled) if spelled else ""
     return Use(cls, name, () if plain else args, {} if plain else kwargs, spelled or "")
@@ -144,7 +144,8 @@ def without_self(function: Callable) -> inspect.Signature:
         return _ANYTHING
     first, *rest = [*signature.parameters.values(), None]
     if first is None:
-        raise DefinitionError(f"{getattr(function, '__qualname__', function)} takes no self, so it is no method")
+        title = getattr(function, "__qualname__", function)
+        raise DefinitionError(f"{title} takes no self, so it is no method")
     if first.kind is not inspect.Parameter.VAR_POSITIONAL:
         return signature.replace(parameters=[parameter for parameter in rest if parameter is not None])
     return signature
@@ -194,3 +195,14 @@ def finish_making(instance: Any) -> None:
     found = _USES.get(id(instance))
     if found is not None and found[1].pending:
         _make(instance, found[1], *type(instance).__init__.__elfbook_own__)
+
+
+def refuse_hollow(value: object) -> None:
+    """DefinitionError for an elf that a flow only wrote down: it has no attributes to send."""
+    found = _USES.get(id(value))
+    if found is not None and found[1].pending:
+        title = type(value).__qualname__
+        raise DefinitionError(
+            f"a {title} made in a flow cannot be an argument: it is made on a worker, not here",
+            hint=f"Call tasks of the {title} in the flow and pass their values, or make it inside the task.",
+        )

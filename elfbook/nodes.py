@@ -45,11 +45,13 @@ class Node:
 class Ledger:
     """What all values of one flow share: its jobs' labels, its large literals, whether it is open."""
 
-    __slots__ = ("flow", "labels", "large", "open")
+    __slots__ = ("flow", "labels", "large", "look", "open")
 
-    def __init__(self, flow: str) -> None:
+    def __init__(self, flow: str, look: Callable[[object], None] | None = None) -> None:
         self.flow = flow
         self.open = True
+        self.look = look
+        """Refuses objects that must not become literals, by raising."""
         self.labels: list[str] = []
         self.large: dict[str, Draft] = {}
 
@@ -185,8 +187,15 @@ def _seek(value: Any, ledger: Ledger) -> Node | None:
         return Node("op", _together(bounds, found, ledger), "slice") if any(found) else None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+        _look(value, ledger)
         return _gaps(value, names, [getattr(value, name) for name in names], object.__setattr__, ledger)
+    _look(value, ledger)
     return None
+
+
+def _look(value: object, ledger: Ledger) -> None:
+    if ledger.look is not None:
+        ledger.look(value)
 
 
 def _own(value: Deferred, ledger: Ledger) -> Node:

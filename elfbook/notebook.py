@@ -12,6 +12,7 @@ from elfbook import ipython, source, values
 from elfbook.body import Cell
 from elfbook.elves import adopt, is_elf
 from elfbook.errors import DefinitionError
+from elfbook.fold import to_reopen
 from elfbook.live import LivePage
 from elfbook.model import INLINE_LIMIT, Beat, Origin, Revision, State, ValueRef
 from elfbook.outline import job_label
@@ -269,12 +270,11 @@ class Notebook:
 
     def retry(self, run: Run, jobs: list[int] | None = None, *, same_code: bool = False) -> int:
         """How many jobs wait to run again: the failed ones and what was skipped because of them."""
-        from elfbook.fold import to_reopen
-
         chosen = to_reopen(run.state, jobs or None)
         if not chosen:
             return 0
         revisions = {} if same_code else self.present_code(run, chosen)
+        self.portal.call(self.client.store, self.blobs_of(revisions.values()))
         return self.portal.call(self.client.reopen, run.watched, chosen, revisions)
 
     def present_code(self, run: Run, jobs: Iterable[int]) -> dict[str, Revision]:
@@ -283,9 +283,14 @@ class Notebook:
         found: dict[str, Revision] = {}
         for elf in sorted(elves):
             present = self.namespace.get(elf)
-            if isinstance(present, type) and is_elf(present) and self.roster.newest(elf) is not None:
+            if isinstance(present, type) and is_elf(present):
                 found[elf] = self.revision_of(present)
         return found
+
+    def blobs_of(self, revisions: Iterable[Revision]) -> dict[str, list[bytes | memoryview]]:
+        """The large values that the revisions name."""
+        refs = (capture.value for revision in revisions for capture in revision.captures)
+        return {ref.digest: self.blobs[ref.digest] for ref in refs if ref.inline is None}
 
     def cancel(self, run: Run, why: str = "", jobs: list[int] | None = None) -> int:
         """How many jobs were cancelled; no attempt of them starts any more."""
@@ -315,4 +320,3 @@ def current() -> Notebook:
     if not CURRENT:
         CURRENT.append(Notebook(ipython.here()))
     return CURRENT[0]
-

@@ -139,7 +139,9 @@ class Logs:
     def text(self) -> str:
         """All that was printed, whole, of every attempt."""
         return "".join(
-            output.text or output.bundle.get("text/plain", "") for _, said in self._outputs() for output in said
+            output.text or output.bundle.get("text/plain", "")
+            for _, said in self._outputs()
+            for output in said
         )
 
     def bundles(self) -> Iterator[Bundle]:
@@ -153,7 +155,5 @@ class Logs:
         if len(self._jobs) == 1:
             return self.text.rstrip("\n") or "nothing was printed"
         said = [output for _, outputs in self._outputs() for output in outputs]
-        lines = [
-            line for entry in outputs_of(said, self._run.graph) for line in output_lines(entry)
-        ]
+        lines = [line for entry in outputs_of(said, self._run.graph) for line in output_lines(entry)]
         return "\n".join(lines) or "nothing was printed"

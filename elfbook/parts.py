@@ -106,12 +106,18 @@ def digest(code: Iterable[str]) -> str:
 # ---------------------------------------------------------------------- order
 
 
-def pieces(parts: Iterable[Part]) -> tuple[Piece, ...]:
-    """Return what to run, in order: the user's modules, the imports, the cells' statements."""
+def pieces(parts: Iterable[Part], imported: Iterable[str] = ()) -> tuple[Piece, ...]:
+    """Return what to run, in order: the user's modules, the imports, the cells' statements.
+
+    `imported` are the names of modules in the order in which their import was complete here.
+    Modules that import each other work in that order, and need not in another.
+    """
     parts = list(parts)
     lines = sorted(each.line for each in parts if isinstance(each, ImportLine))
+    modules = [each for each in parts if isinstance(each, WholeModule)]
+    complete = {name: number for number, name in enumerate(imported)}
     return (
-        *_run_modules([each for each in parts if isinstance(each, WholeModule)]),
+        *_run_modules(sorted(modules, key=lambda each: complete.get(each.name, len(complete)))),
         *([_generated(lines, "<elfbook imports>", "imports")] if lines else []),
         *_grouped(in_order([each for each in parts if isinstance(each, Statement | Alias)])),
     )
@@ -175,10 +181,25 @@ def _run_modules(modules: list[WholeModule]) -> list[Piece]:
         if lines or not module.script.body:
             out.append(_piece(module.script, lines, module.name))
 
+    loaded = {each: _loaded(each) for each in modules}
     for module in modules:
-        if module not in begun:
-            run(module)
+        # of modules that import each other, the one that was complete last was begun first
+        cycle = [each for each in modules if each in loaded[module] and module in loaded[each]]
+        for each in [*cycle[::-1], module]:
+            if each not in begun:
+                run(each)
     return out
+
+
+def _loaded(module: WholeModule) -> set[WholeModule]:
+    """The modules that importing this one loads, and those that they load."""
+    found: set[WholeModule] = set()
+    todo = [module]
+    while todo:
+        for others in todo.pop().loads.values():
+            todo += [each for each in others if each not in found]
+            found.update(others)
+    return found
 
 
 def _grouped(parts: list[Part]) -> list[Piece]:

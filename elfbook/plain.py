@@ -191,6 +191,7 @@ _WRITERS: dict = {
     bytearray: _write_bytes,
     datetime.datetime: _write_datetime,
     datetime.time: _write_time,
+    datetime.timezone: _write_zone,
     complex: _flat("complex", lambda v: [v.real, v.imag]),
     datetime.date: _flat("date", lambda v: [v.year, v.month, v.day]),
     datetime.timedelta: _flat("timedelta", lambda v: [v.days, v.seconds, v.microseconds]),
@@ -246,7 +247,7 @@ def decode(view: memoryview) -> Any:
             text, segments = split(view[MARK:])
             hook = functools.partial(_read, segments=segments)
             return json.JSONDecoder(object_hook=hook).decode(text)
-    except (KeyError, TypeError, IndexError, AttributeError, RecursionError, struct.error) as error:
+    except Exception as error:
         raise ValueError("the bytes are damaged: %s" % error) from error
     raise ValueError("these bytes are not a value of this version of elfbook")
 

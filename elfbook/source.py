@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ def read_elf(
     encode: Callable[[object], ValueRef],
     is_library: Callable[[str], bool],
     texts: Callable[[], Iterable[SourceText]] = tuple,
+    imported: Callable[[], Iterable[str]] = lambda: tuple(sys.modules),
 ) -> Revision:
     """Return the class with everything that its methods reach.
 
@@ -48,6 +50,7 @@ def read_elf(
     (KeyError when it is not imported), `encode` an encoded value or an exception with `path` and
     `type_name`, `is_library` whether workers import a module themselves. `texts` gives all texts of
     the notebook, the newest first: enums and other classes without methods are found there.
+    `imported` gives the names of modules in the order in which their import was complete.
 
     The digests depend on what the code does and not on its comments, docstrings, layout, cell or
     order. Raises MissingName, CannotSend or another DefinitionError.
@@ -68,7 +71,7 @@ def read_elf(
         elf=cls.__name__,
         digest=digest([f"elf {cls.__name__}", *code]),
         tasks=tuple(_task(name, owners, names, closure) for name in names),
-        pieces=pieces(every),
+        pieces=pieces(every, imported()),
         captures=captures(every),
         doc=inspect.cleandoc(vars(cls).get("__doc__") or ""),
         module=MAIN if isinstance(root, ImportLine) else cls.__module__,

@@ -45,12 +45,12 @@ def text(view: RunView) -> str:
 
 
 def raised_lines(view: RunView, *, colour: bool = False) -> list[str]:
-    """What IPython shows for FlowFailed in place of a traceback: failures, then what to do."""
+    """What follows `FlowFailed: ` where it is raised: how many, each failure, what to do next."""
     skipped = sum(row.counts[State.SKIPPED] for row in view.rows)
     more = f", {count(skipped)} skipped" if skipped else ""
     failures = all_lines(view.groups, view.labels, flow=view.flow, static=view.static)
     return [
-        f"FlowFailed: {failed_title(view)}{more}",
+        failed_title(view) + more,
         "",
         *(coloured(failures) if colour else plain(failures)),
         "",

@@ -12,7 +12,7 @@ from elfbook.elves import BoundTask, adopt_late
 from elfbook.errors import CannotSend, DeferredValueError, DefinitionError
 from elfbook.expr import Value, gathered, node_of, value_of_job
 from elfbook.graph import Call, Drawn, Used, draw
-from elfbook.making import LISTENER, Listener, Use, bind, use_of
+from elfbook.making import LISTENER, Listener, Use, bind, refuse_hollow, use_of
 from elfbook.model import Policy, Revision
 from elfbook.nodes import Deferred, Ledger, Node, freeze, jobs_of, lift, lift_call
 
@@ -30,7 +30,7 @@ class Recorder:
         self.filename = filename
         self.calls: list[Call] = []
         self.elves: list[Used] = []
-        self._ledger = Ledger(flow)
+        self._ledger = Ledger(flow, refuse_hollow)
         self._places: dict[int, int] = {}
         self._instances: list[object] = []
         self._named: dict[str, tuple[str, int]] = {}
@@ -57,9 +57,8 @@ class Recorder:
 
     def graph(
         self,
-        result: object = None,
-        policy: Policy | None = None,
-        *,
+        result: object,
+        policy: Policy | None,
         revision_of: Callable[[type], Revision],
         key: bytes,
     ) -> Drawn:

@@ -172,7 +172,7 @@ def runs(*, here: bool = False, failed: bool = False, notebook: Notebook | None 
 
 def run_lines(notebook: Notebook, *, here: bool = False, failed: bool = False) -> list[str]:
     """One line for each run: `✗ party    4 of 6 done, 1 failed, 1 skipped`."""
-    found = notebook.portal.call(notebook.client.runs)
+    found = notebook.portal.call(notebook.client.runs)[::-1]
     notebook.seen_runs = tuple(dict.fromkeys(line.flow for line in found))
     mine = notebook.origin(None).notebook
     latest: dict[str, int] = {}
@@ -240,9 +240,7 @@ def job_anywhere(notebook: Notebook, label: str) -> Any:
 # ---------------------------------------------------------------------------- mending
 
 
-def retry(
-    x: str, *, same_code: bool = False, notebook: Notebook | None = None
-) -> tuple[Run, int]:
+def retry(x: str, *, same_code: bool = False, notebook: Notebook | None = None) -> tuple[Run, int]:
     """The run, and how many of its jobs wait to run again."""
     notebook = notebook or current()
     found = find(x, notebook=notebook)
@@ -258,7 +256,9 @@ def cancel(x: str, why: str = "", *, notebook: Notebook | None = None) -> Said:
     notebook = notebook or current()
     found = find(x, notebook=notebook)
     if isinstance(found, Beat):
-        raise ElfUsageError(f"`{x}` is a worker; a run or a job can be cancelled", hint="%elf down ends workers")
+        raise ElfUsageError(
+            f"`{x}` is a worker; a run or a job can be cancelled", hint="%elf down ends workers"
+        )
     run, jobs = (found, None) if isinstance(found, Run) else (found.run, [found.number])
     if jobs is None and run.settled:
         return Said(f"nothing to cancel: {title_of(run.flow, run.state)}", run)
@@ -284,7 +284,11 @@ def attach(x: str = "", *, everything: bool = False, notebook: Notebook | None =
 def flows_to_attach(notebook: Notebook, *, everything: bool) -> list[str]:
     """The flows of this notebook, the oldest first; only the latest unless all are wanted."""
     mine = notebook.origin(None).notebook
-    found = [line for line in notebook.portal.call(notebook.client.runs) if line.manifest.origin.notebook == mine]
+    found = [
+        line
+        for line in notebook.portal.call(notebook.client.runs)[::-1]
+        if line.manifest.origin.notebook == mine
+    ]
     flows = list(dict.fromkeys(line.flow for line in found))
     if not flows:
         raise ElfUsageError("this notebook has no runs in the store", hint="See  %elf runs")

@@ -100,7 +100,8 @@ class Worker:
     _tokens: int = 0
     _refill_due: bool = False
     _tasks: set[asyncio.Task] = field(default_factory=set)
-    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _up: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while there is a kernel that takes jobs."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; holds afterwards: nothing is held and the kernel has ended."""
@@ -108,6 +109,7 @@ class Worker:
         self.outputs = Outputs(self.mycelium.add_output)
         self.kernel = self._new_kernel()
         await self.kernel.start()
+        self._up.set()
         undo = await self._listen_for_requests()
         await self._start_taking()
         loops = [self._take_offers(taker) for taker in self._takers]
@@ -138,7 +140,7 @@ class Worker:
             on_done=self._done,
             on_dropped=self._dropped,
             on_output=self._heard,
-            on_death=lambda how: self._own(self._kernel_died(how)),
+            on_death=self._died,
             environment=self.environment,
         )
 
@@ -149,7 +151,6 @@ class Worker:
             self._tasks.discard(task)
             if not task.cancelled() and task.exception():
                 log.error("worker %s", self.name, exc_info=task.exception())
-                self._ready.set()
                 self._failure = task.exception()
 
         task = asyncio.create_task(coroutine)
@@ -238,6 +239,7 @@ class Worker:
     async def _take_offers(self, taker: Taker) -> None:
         while True:
             messages = [await taker.taken.get()]
+            await self._up.wait()
             while not taker.taken.empty():
                 messages.append(taker.taken.get_nowait())
             if self._beat_at and time.monotonic() - self._beat_at > LEASE_S:
@@ -291,30 +293,43 @@ class Worker:
         return entry is not None and entry.data.decode() == self.name
 
     async def _begin(self, mine: list[Held]) -> None:
-        ready: list[Job] = []
+        """Give claimed jobs to the kernel, with all they need."""
+        jobs: list[Job] = []
+        codes: dict[str, Dispatch] = {}
         for held in mine:
+            dispatch = held.dispatch
             try:
-                kept = await self._adopted(held.dispatch.elf.name)
-                if self.parcels.simple(held.dispatch):
-                    job = self.parcels.job_at_once(held.token, held.dispatch, kept)
+                kept = await self._adopted(dispatch.elf.name)
+                if self.parcels.simple(dispatch):
+                    job = self.parcels.job_at_once(held.token, dispatch, kept)
                 else:
-                    job = await self.parcels.job(held.token, held.dispatch, kept)
-                digest = held.dispatch.elf.revision
-                if not self.kernel.knows(digest):
-                    self.kernel.learn(*await self.parcels.lesson(await self.parcels.revision(held.dispatch)))
+                    job = await self.parcels.job(held.token, dispatch, kept)
             except ElfbookError as error:
                 failure = Failure(type=type(error).__name__, message=str(error))
                 self._commit(held, self._failed(held, failure, 0.0, "refused", final=True))
                 continue
-            ready.append(job)
-        now = time.monotonic()
-        for job in ready:
-            held = self.held.get(job.token)
-            if held is not None and not self.order:
-                held.begun_at = now
-            self.order.append(job.token)
-        if ready:
-            self.kernel.run(ready)
+            jobs.append(job)
+            codes[dispatch.elf.revision] = dispatch
+        await self._teach(codes)
+        self._run([job for job in jobs if job.token in self.held])
+
+    async def _teach(self, codes: dict[str, Dispatch]) -> None:
+        """Holds afterwards: the kernel of this moment is up and knows the code."""
+        while True:
+            await self._up.wait()
+            kernel = self.kernel
+            for digest, dispatch in codes.items():
+                if not kernel.knows(digest):
+                    kernel.learn(*await self.parcels.lesson(await self.parcels.revision(dispatch)))
+            if self.kernel is kernel and self._up.is_set():
+                return
+
+    def _run(self, jobs: list[Job]) -> None:
+        if jobs and not self.order:
+            self.held[jobs[0].token].begun_at = time.monotonic()
+        self.order.extend(job.token for job in jobs)
+        if jobs:
+            self.kernel.run(jobs)
 
     async def _adopted(self, name: str) -> bytes | None:
         """What an elf that comes to this worker has kept; None for one that is here already."""
@@ -499,6 +514,10 @@ class Worker:
         event = Released(nonce=held.token + os.urandom(4).hex(), attempt=held.dispatch.attempt, worker=self.name)
         return self._commit(held, event)
 
+    def _died(self, how: str) -> None:
+        self._up.clear()
+        self._own(self._kernel_died(how))
+
     async def _kernel_died(self, how: str) -> None:
         """One attempt is lost; what waited behind it is given back; a new kernel starts."""
         current = self._current()
@@ -517,6 +536,7 @@ class Worker:
         await old.stop()
         if not self.leaving:
             await self.kernel.start()
+            self._up.set()
             await self._say_alive()
 
     def _death_of(self, held: Held, how: str):

@@ -24,7 +24,7 @@ PACKAGE = ROOT / "elfbook"
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "model", "words"),
     "pure": (
-        *("wire", "values", "evaluate", "nodes", "expr", "elves", "graph", "trace"),  # flows to graphs
+        *("wire", "plain", "values", "evaluate", "nodes", "expr", "making", "elves", "graph", "trace"),  # flows to graphs
         *("cells", "statements", "locate", "parts", "refusals", "closure", "declared", "source"),  # code
         "roster",
         *("states", "fold"),
@@ -53,7 +53,7 @@ OWNERS: dict[str, set[str]] = {
     "ipykernel": {"shim"},
     "jupyter_client": {"kernel"},
     "nats": {"link"},
-    "numpy": {"values"},
+    "numpy": {"plain"},
     "platformdirs": {"place"},
 }
 # No outside system but the way types are written down here, so every file may use it.
@@ -70,7 +70,8 @@ UPWARD = {("room", "__init__"): "run inside kernels: takes elfbook where the ker
 
 # Sent to worker kernels as source text, so they stand on the standard library alone.
 SHIPPED: dict[str, set[str]] = {
-    "values": {"cloudpickle", "numpy"},
+    "plain": {"numpy"},
+    "values": {"cloudpickle"},
     "evaluate": set(),
     "cells": set(),
     "room": set(),

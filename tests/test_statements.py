@@ -201,15 +201,15 @@ def test_the_normal_form_keeps_meaning(one: str, other: str) -> None:
 
 
 @for_all(st.recursive(
-    st.sampled_from(["a", "b", "1", "None", "'x'", "1.5"]),
+    st.sampled_from(["one", "two", "1", "None", "'x'", "1.5"]),
     lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from("+-*"), inner)
     | st.builds("[{}, {}]".format, inner, inner)
     | st.builds("f({}, k={})".format, inner, inner)
-    | st.builds("(lambda a: {})".format, inner),
+    | st.builds("(lambda one: {})".format, inner),
     max_leaves=8,
 ))
 def test_the_normal_form_agrees_with_python(text: str) -> None:
     tree, again = ast.parse(text).body[0], ast.parse(ast.unparse(ast.parse(text))).body[0]
     assert normal(tree) == normal(again)
-    other = ast.parse(text.replace("a", "z", 1)).body[0]
+    other = ast.parse(text.replace("one", "two", 1)).body[0]
     assert (normal(tree) == normal(other)) == (ast.dump(tree) == ast.dump(other))

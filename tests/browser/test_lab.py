@@ -28,7 +28,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-background-networking", "--disable-component-update"]
 # A fresh JupyterLab asks what news there are; the question would cover the notebook.
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
-WAIT_S = 25
+WAIT_S = 60
 
 pytestmark = [
     pytest.mark.browser,
@@ -84,9 +84,12 @@ def lab(tmp_path: Path, place: dict[str, str]) -> Iterator[str]:
     books = tmp_path / "books"
     shutil.copytree(ROOT / "notebooks", books)
     port, token = free_port(), secrets.token_urlsafe(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-               f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={books}",
-               "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={books}"),
+        *(f"--IdentityProvider.token={token}", "--LabApp.extension_manager=readonly"),
+        "--LabApp.expose_app_in_browser=True",
+    ]
     log = (tmp_path / "lab.log").open("wb")
     server = subprocess.Popen(command, env=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -144,7 +147,8 @@ class Notebook:
         """Runs a cell; what it shows, as soon as that contains `expect`."""
         index = self.index(start, nth)
         self.page.evaluate(RUN, index)
-        until(lambda: expect in self.shown(index), f"{start!r} shows {expect!r}", seen=lambda: self.shown(index))
+        what = f"{start!r} shows {expect!r}"
+        until(lambda: expect in self.shown(index), what, seen=lambda: self.shown(index))
         return self.shown(index)
 
     def shown(self, index: int) -> str:

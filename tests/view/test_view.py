@@ -199,7 +199,7 @@ def test_several_kinds_are_counted_in_one_line(story: Callable, call: Callable) 
 
 def test_what_is_raised_reads_from_failure_to_next_step(party: Callable) -> None:
     assert raised_lines(party.look(static=True)) == [
-        "FlowFailed: flow party: 1 of 6 jobs failed, 1 skipped",
+        "flow party: 1 of 6 jobs failed, 1 skipped",
         "",
         "Greeter.task_hello(name=7)",
         "Cell In[2], line 4",
@@ -225,6 +225,13 @@ def test_a_timeout_says_where_it_was(story: Callable, call: Callable) -> None:
     )
 
 
+def test_a_timeout_without_a_place_says_what_the_worker_said(story: Callable, call: Callable) -> None:
+    told = story([call("task_hello")])
+    told.claim(0)
+    told.tell(0, Failed("n", 1, Failure("TimedOut", "its kernel was replaced"), "timed out"))
+    assert told.look().groups[0].first.error == "TimedOut: its kernel was replaced"
+
+
 def test_a_lost_worker_is_one_sentence_with_its_last_output(story: Callable, call: Callable) -> None:
     told = story([call("task_hello")], policy=Policy(on_lost="fail"), elves=(ElfUse("Greeter", "d1", "ann"),))
     told.claim(0)
@@ -236,6 +243,10 @@ def test_a_lost_worker_is_one_sentence_with_its_last_output(story: Callable, cal
         "  last output:",
         "    loading…",
     ]
+    told.tell(0, Reopened("n"))
+    told.claim(0)
+    told.tell(0, Lost("n", 1, 'worker-1 was killed. Last output: "loading…".', "worker-1", "loading…\n"))
+    assert told.look().groups[0].first.last_output == ""
 
 
 def test_skipped_jobs_name_their_cause(story: Callable, call: Callable) -> None:
