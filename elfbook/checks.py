@@ -179,17 +179,25 @@ def strays(place: Place) -> Iterator[Check]:
         yield Check("strays", "ok", "no process left over")
 
 
-def processes_of(place: Place) -> Iterator[int]:
-    """Processes of ours that were started for this state directory."""
+def processes_of(place: Place, module: str = "") -> Iterator[int]:
+    """Processes of ours that were started for this state directory, or those that run `module`."""
     wanted = str(place.state_dir)
+    for pid, words in command_lines():
+        ours = any(word.startswith("elfbook.") or word.endswith("nats-server") for word in words[:4])
+        here = any(word == wanted or word.startswith(wanted + os.sep) for word in words)
+        if ours and here and (not module or module in words):
+            yield pid
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Every process that this user may look at, with the words that started it."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it has ended in between
-        ours = any(word.startswith("elfbook.") or word.endswith("nats-server") for word in words[:4])
-        if ours and any(word == wanted or word.startswith(wanted + os.sep) for word in words):
-            yield int(entry.name)
+        if words[0]:  # a zombie has none: it has ended, its parent has yet to notice
+            yield int(entry.name), words
 
 
 def extras(_place: Place) -> Iterator[Check]:

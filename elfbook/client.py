@@ -15,9 +15,9 @@ import msgspec
 
 from elfbook import hostfile
 from elfbook.errors import ElfbookError, ElfUsageError, MyceliumError
-from elfbook.fold import RunState, fold, start, to_cancel
-from elfbook.follow import Follower
+from elfbook.fold import start, to_cancel
 from elfbook.graph import Drawn
+from elfbook.graphstore import graph_of, store_graph
 from elfbook.link import Unanswered
 from elfbook.model import (
     Beat,
@@ -25,17 +25,15 @@ from elfbook.model import (
     Graph,
     Manifest,
     Origin,
-    Output,
     Reopened,
     Revision,
     Settled,
-    State,
     ValueRef,
 )
 from elfbook.mycelium import Conflict, Mycelium
-from elfbook.graphstore import graph_of, store_graph
 from elfbook.place import Place
-from elfbook.wire import check_flow_name, decode, digest_of, encode, seal, unseal
+from elfbook.watched import Watched, read_revision
+from elfbook.wire import check_flow_name, digest_of, encode, seal
 
 log = logging.getLogger("elfbook")
 
@@ -43,91 +41,6 @@ BEAT_S = 10.0
 MIND_HOST_S = 1.0
 AWAY_LOOKS = 2
 """A host that does not answer this often in a row is started again."""
-
-
-@dataclass(eq=False)
-class Watched:
-    """A run as this process sees it, kept current by tasks of the client's loop."""
-
-    mycelium: Mycelium
-    manifest: Manifest
-    graph: Graph
-    revisions: dict[str, Revision]
-    state: RunState
-    outputs: dict[int, list[Output]] = field(default_factory=dict)
-    version: int = 0
-    """Grows with every change of `state` or `outputs`."""
-    error: Exception | None = None
-    """Why watching ended early; None while all is well."""
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _tasks: list[asyncio.Task] = field(default_factory=list)
-    _outputs_left: int | None = None
-
-    @property
-    def run(self) -> str:
-        return self.manifest.run
-
-    def begin(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._follow(self.mycelium.follow_run(self.run), self._take_facts)),
-            asyncio.create_task(self._follow(self.mycelium.follow_outputs(self.run), self._take_outputs)),
-        ]
-
-    async def _follow(self, follower: Follower, take) -> None:
-        try:
-            async for batch in follower.batches():
-                for entry in batch:
-                    take(entry)
-                self._note_change()
-        except ElfbookError as error:
-            self.error = error
-            self._note_change()
-
-    def _take_facts(self, entry) -> None:
-        _, stored = self.mycelium.stored(entry)
-        fold(self.state, stored)
-
-    def _take_outputs(self, entry) -> None:
-        for output in decode(entry.data, tuple[Output, ...]):
-            self.outputs.setdefault(output.job, []).append(output)
-
-    def _note_change(self) -> None:
-        self.version += 1
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    async def changed(self, version: int) -> int:
-        """The version once it is another than `version`."""
-        while self.version == version:
-            await self._changed.wait()
-        return self.version
-
-    async def settled(self) -> None:
-        """Returns once every job has ended; raises what keeps this process from knowing."""
-        while not self.state.settled:
-            if self.error is not None:
-                raise self.error
-            await self._changed.wait()
-
-    async def complete_outputs(self) -> None:
-        """Holds afterwards: `outputs` has everything stored up to now."""
-        outputs: dict[int, list[Output]] = {}
-        names = self.mycelium.names
-        async for entry in self.mycelium.read(names.output, names.outputs_of(self.run)):
-            for output in decode(entry.data, tuple[Output, ...]):
-                outputs.setdefault(output.job, []).append(output)
-        self.outputs.update(outputs)
-
-    async def learn(self, digest: str, ref: ValueRef) -> None:
-        """Have the revision of that digest among `revisions`."""
-        if digest not in self.revisions:
-            self.revisions[digest] = await read_revision(self.mycelium, digest, ref)
-
-    async def close(self) -> None:
-        """Stop watching; the run goes on."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -140,11 +53,6 @@ class RunLine:
     settled: Settled | None
     counts: dict[str, int]
     """State to number of jobs; of an unsettled run as its records say now."""
-
-
-async def read_revision(mycelium: Mycelium, digest: str, ref: ValueRef) -> Revision:
-    """A stored revision; Untrusted unless it is signed with this mycelium's key."""
-    return decode(unseal(await mycelium.fetch(ref), mycelium.key, f"code {digest[:12]}"), Revision)
 
 
 @dataclass(eq=False)
@@ -267,7 +175,7 @@ class Client:
         if before is None or before.key != key:
             return None
         watched = await self.watch(flow, before.number)
-        await self._catch_up(watched)
+        await watched.catch_up()
         return None if watched.state.settled else watched
 
     async def _store_blobs(self, blobs: Mapping[str, Iterable[bytes | memoryview]]) -> None:
@@ -300,19 +208,11 @@ class Client:
             digest: await read_revision(self.mycelium, digest, ref) for digest, ref in manifest.revisions.items()
         }
         watched = self._watch(manifest, graph, revisions)
-        await self._catch_up(watched)
+        await watched.catch_up()
         for job in watched.state.jobs:
             if job.revision and job.code is not None:
                 await watched.learn(job.revision, job.code)
         return watched
-
-    async def _catch_up(self, watched: Watched) -> None:
-        """Fold what is stored now; the follower meets it again and changes nothing."""
-        names = self.mycelium.names
-        async for entry in self.mycelium.read(names.jobs, names.jobs_of(watched.run)):
-            _, stored = self.mycelium.stored(entry)
-            fold(watched.state, stored)
-        await watched.complete_outputs()
 
     async def _manifest(self, flow: str, number: int | None) -> Manifest:
         if number is None:
@@ -379,7 +279,7 @@ class Client:
                         await self._stop_job(running[job], watched.run, job)
                 elif not isinstance(error, Conflict):
                     raise error
-            await self._catch_up(watched)
+            await watched.catch_up()
 
     async def _stop_job(self, worker: str, run: str, job: int) -> None:
         """Tell the worker at once; it would notice by itself within two seconds."""
@@ -388,7 +288,7 @@ class Client:
 
     async def reopen(self, watched: Watched, jobs: list[int], revisions: Mapping[str, Revision] | None = None) -> int:
         """Holds afterwards: these jobs wait again, with new code where `revisions` has their class."""
-        await self._catch_up(watched)
+        await watched.catch_up()
         await self.mycelium.note_settled(Settled(run=watched.run, counts={}))
         events = []
         for job in jobs:
@@ -411,7 +311,7 @@ class Client:
                 count += 1
             elif not isinstance(error, Conflict):
                 raise MyceliumError(f"a job could not be opened again: {error}") from error
-        await self._catch_up(watched)
+        await watched.catch_up()
         return count
 
     async def fetch(self, ref: ValueRef) -> bytes:
@@ -422,6 +322,3 @@ class Client:
         """Store large values by digest before anything names them."""
         await self._store_blobs(blobs)
 
-
-def running_jobs(state: RunState) -> list[int]:
-    return [job for job, now in enumerate(state.jobs) if now.state is State.RUNNING]

@@ -338,9 +338,8 @@ class Closure:
         if key in self.parts:
             return self.parts[key]  # type: ignore[return-value]
         every = [each for pair in lines for each in where.sharing(pair)]
-        future = [each for pair in where.future for each in where.sharing(pair)]
-        found, stored = uses(future + every, where.source.filename)
-        code = frozenset(normal(each) for each in future + every)
+        found, stored = uses(where.future + every, where.source.filename)
+        code = frozenset(normal(each) for each in where.future + every)
         part = Statement(code=code, script=where, lines=lines, nodes=every, uses=found, stored=stored)
         self.parts[key] = part
         self._todo.append(part)

@@ -257,6 +257,8 @@ def _change(node: list, args: list, given: tuple) -> _Changed:
     chain, rest, named = _arguments(names, args, length)
     if isinstance(chain[-1], (type, *_CLOSED)):
         raise Refused("a %s cannot be changed in an expression" % type(chain[-1]).__name__)
+    if kind not in _CHANGES:
+        raise Refused("%.40r is not a change" % (kind,))
     new = _copied_together(chain)
     return _Changed((*new, _CHANGES[kind](new[-1], name, rest, named)))
 

@@ -42,14 +42,12 @@ class Script:
     statements: tuple[ast.stmt, ...]
     """The module's whole scope, those inside `if` or `try` included."""
 
-    @property
-    def future(self) -> tuple[tuple[int, int], ...]:
-        """Lines of the `from __future__` imports, which every statement of the text needs."""
-        return tuple(
-            span(each)
-            for each in self.body
-            if isinstance(each, ast.ImportFrom) and each.module == "__future__"
-        )
+    @functools.cached_property
+    def future(self) -> list[ast.stmt]:
+        """The `from __future__` imports, which every statement of the text needs."""
+        return [
+            each for each in self.body if isinstance(each, ast.ImportFrom) and each.module == "__future__"
+        ]
 
     @functools.cached_property
     def imports(self) -> dict[str, list[tuple[str, str]]]:

@@ -138,7 +138,8 @@ class Magic:
         """The verb has been done and what it says is shown."""
         __tracebackhide__ = True
         if not words:
-            return self.say(verbs.overview(notebook=self.notebook), quiet)
+            self.say(verbs.overview(notebook=self.notebook), quiet)
+            return None
         name = words[0]
         if name in HELP_FLAGS:
             name = "help"

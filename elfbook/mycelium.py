@@ -187,18 +187,18 @@ class Mycelium:
 
     # ------------------------------------------------------------------ jobs
 
-    def record(self, run: str, job: int, event: AnyEvent, expect: int) -> asyncio.Future:
-        """Write a job's next event; the future gives its sequence or Conflict."""
-        return self.jobs.write(self.names.job(run, job), encode(event), expect)
-
-    def record_with_keep(
-        self, run: str, job: int, event: AnyEvent, expect: int, keep: tuple[str, bytes]
+    def record(
+        self, run: str, job: int, event: AnyEvent, expect: int, keep: tuple[str, bytes] | None = None
     ) -> asyncio.Future:
-        """As `record`, together with a named elf's kept attributes: both or neither."""
+        """Write a job's next event; the future gives its sequence or Conflict.
+
+        With `keep`, a named elf's kept attributes are stored together with it: both or neither.
+        """
+        message = (self.names.job(run, job), encode(event), expect)
+        if keep is None:
+            return self.jobs.write(*message)
         name, data = keep
-        return self.jobs.write_all(
-            ((self.names.job(run, job), encode(event), expect), (self.names.keep(name), data, None))
-        )
+        return self.jobs.write_all((message, (self.names.keep(name), data, None)))
 
     async def kept(self, elf_name: str) -> bytes | None:
         entry = await self.link.last(self.names.jobs, self.names.keep(elf_name))

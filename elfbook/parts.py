@@ -218,7 +218,7 @@ def _grouped(parts: list[Part]) -> list[Piece]:
 
 def _piece(script: Script, lines: Iterable[Lines], module: str) -> Piece:
     source = script.source
-    every = tuple(dict.fromkeys([*script.future, *lines]))
+    every = tuple(dict.fromkeys([*map(span, script.future), *lines]))
     return Piece(filename=source.filename, label=source.label, text=source.text, lines=every, module=module)
 
 

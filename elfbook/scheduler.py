@@ -17,9 +17,11 @@ import msgspec
 
 from elfbook.errors import ElfbookError
 from elfbook.fold import Action, Offer, RunState, Skip, due, fold, start
+from elfbook.graphstore import graph_of
 from elfbook.link import Message, Refused, Unanswered
 from elfbook.model import (
     Beat,
+    Claimed,
     Dispatch,
     Lost,
     Manifest,
@@ -30,9 +32,9 @@ from elfbook.model import (
     ValueRef,
 )
 from elfbook.mycelium import Conflict, Mycelium
-from elfbook.graphstore import graph_of
+from elfbook.placement import Placement
 from elfbook.wire import decode
-from elfbook.worker import BEAT_S, LEASE_S
+from elfbook.worker import LEASE_S
 
 log = logging.getLogger("elfbook")
 
@@ -64,11 +66,7 @@ class Scheduler:
 
     mycelium: Mycelium
     cards: dict[str, Card] = field(default_factory=dict)
-    beats: dict[str, Beat] = field(default_factory=dict)
-    heard: dict[str, float] = field(default_factory=dict)
-    """Worker to when it was last heard of (monotonic)."""
-    holders: dict[str, str] = field(default_factory=dict)
-    """Named elf to the worker that holds it."""
+    placement: Placement = field(init=False)
     _later: list[tuple[float, str, int, int]] = field(default_factory=list)
     _homeless: dict[tuple[str, int], Offer] = field(default_factory=dict)
     """Offers that no worker there is may take."""
@@ -78,6 +76,9 @@ class Scheduler:
     _missed: dict[str, list] = field(default_factory=dict)
     _returned: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self.placement = Placement(self.mycelium)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Schedule until `stop`."""
@@ -138,10 +139,9 @@ class Scheduler:
         for stored in self._missed.pop(manifest.run, ()):
             fold(card.state, stored)
         self.cards[manifest.run] = card
-        now = time.monotonic()
         for job in card.state.jobs:
             if job.state is State.RUNNING:
-                self.heard.setdefault(job.worker, now)
+                self.placement.expect(job.worker)
         await self._act(card, due(card.state))
         self._note_if_settled(card)
 
@@ -176,9 +176,8 @@ class Scheduler:
                     self._take_up(run)
                     continue
                 actions = fold(card.state, stored)
-                worker = getattr(stored.event, "worker", "")
-                if worker and worker not in self.heard:
-                    self.heard[worker] = time.monotonic()
+                if isinstance(stored.event, Claimed):
+                    self.placement.expect(stored.event.worker)
                 touched.setdefault(run, []).extend(actions)
             for run, actions in touched.items():
                 await self._act(self.cards[run], actions)
@@ -242,7 +241,7 @@ class Scheduler:
             self._own(self._offer_named(card, action, use.name))
             return
         pool = card.state.graph.policy.pool
-        worker = pool if pool in self.beats else ""
+        worker = pool if pool in self.placement.beats else ""
         await self._send(card, action, pool=pool, worker=worker)
 
     async def _send(self, card: Card, action: Offer, *, pool: str = "", worker: str = "") -> None:
@@ -295,44 +294,11 @@ class Scheduler:
 
     async def _offer_named(self, card: Card, action: Offer, name: str) -> None:
         async with self._placing.setdefault(name, asyncio.Lock()):
-            worker = await self._place(name, card.state.graph.policy.pool)
+            worker = await self.placement.place(name, card.state.graph.policy.pool)
         if worker is None:
             self._homeless[card.run, action.job] = action
             return
         await self._send(card, action, worker=worker)
-
-    async def _place(self, name: str, pool: str) -> str | None:
-        """The worker that holds a named elf, chosen now if none does; None when none may."""
-        holder = self.holders.get(name)
-        if holder in self.beats:
-            return holder
-        names = self.mycelium.names
-        for _ in range(3):
-            entry = await self.mycelium.link.last(names.jobs, names.holder(name))
-            if entry is not None and entry.data.decode() in self.beats:
-                self.holders[name] = entry.data.decode()
-                return self.holders[name]
-            chosen = self._choose(name, pool)
-            if chosen is None:
-                return None
-            try:
-                await self.mycelium.jobs.write(names.holder(name), chosen.encode(), entry.seq if entry else 0)
-            except Conflict:
-                continue  # another scheduler was faster: its choice counts
-            self.holders[name] = chosen
-            return chosen
-        return None
-
-    def _choose(self, name: str, pool: str) -> str | None:
-        """A worker started for the elf, else the one of the pool that holds the fewest."""
-        for beat in sorted(self.beats.values(), key=lambda b: b.worker):
-            if name in beat.only:
-                return beat.worker
-        load = {beat.worker: 0 for beat in self.beats.values() if not beat.only and pool in (beat.pool, beat.worker)}
-        for worker in self.holders.values():
-            if worker in load:
-                load[worker] += 1
-        return min(load, key=lambda worker: (load[worker], worker), default=None)
 
     # ------------------------------------------------------------------ workers
 
@@ -341,11 +307,7 @@ class Scheduler:
         if beat.leaving:
             self._gone(beat.worker, "ended")
             return
-        new = beat.worker not in self.beats
-        self.beats[beat.worker] = beat
-        self.heard[beat.worker] = time.monotonic()
-        for name in beat.names:
-            self.holders.setdefault(name, beat.worker)
+        new = self.placement.hear(beat)
         if new and self._homeless:
             homeless, self._homeless = self._homeless, {}
             for (run, job), action in homeless.items():
@@ -354,10 +316,8 @@ class Scheduler:
 
     def _gone(self, worker: str, why: str) -> None:
         """The worker has ended: what it ran is lost, what was offered to it is offered anew."""
-        self.beats.pop(worker, None)
-        self.heard.pop(worker, None)
-        for name in [name for name, holder in self.holders.items() if holder == worker]:
-            del self.holders[name]
+        if not self.placement.remove(worker):
+            return
         for card in list(self.cards.values()):
             for job, now in enumerate(card.state.jobs):
                 if now.state is State.RUNNING and now.worker == worker:
@@ -386,8 +346,7 @@ class Scheduler:
                 card = self.cards.get(run)
                 if card is not None and card.state.jobs[job].seq == seq:
                     await self._act(card, [a for a in due_of(card.state, job) if isinstance(a, Offer)])
-            silent_since = time.monotonic() - LEASE_S
-            for worker in [name for name, at in self.heard.items() if at < silent_since]:
+            for worker in self.placement.silent(LEASE_S):
                 if self.mycelium.link.connected:
                     self._gone(worker, f"was not heard of for {LEASE_S:g} s")
             if self._returned.is_set():
@@ -397,8 +356,7 @@ class Scheduler:
 
     async def _after_return(self) -> None:
         """The server may have restarted, and its queue lives in memory: offer everything due."""
-        now = time.monotonic()
-        self.heard = dict.fromkeys(self.heard, now)
+        self.placement.expect_all()
         try:
             await self.mycelium.ensure_work()
             await self.mycelium.link.publish(self.mycelium.names.census)
@@ -432,5 +390,3 @@ def _value(state: RunState, job: int) -> ValueRef:
     assert isinstance(event, Succeeded), "a job is due only once its parents' success is in the log"
     return event.value
 
-
-__all__ = ["BEAT_S", "Scheduler"]

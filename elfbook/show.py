@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -30,6 +30,7 @@ IDLE_S = 60.0
 BAR = 40
 LINE_EVERY_S = 0.5
 END_S = 10.0
+LOOK_S = 0.05
 LAST_REPORTS = 4
 
 
@@ -120,14 +121,23 @@ def interrupt(_number: int, _frame: object) -> None:
 def end_all(place: Place) -> None:
     """No process that was started for the place runs any more, even if it was only starting."""
     with contextlib.suppress(ElfbookError, OSError):
-        hostfile.stop(place)
+        hostfile.stop(place, END_S)
+    # A host that was only starting did not answer. It takes its children along; one by one
+    # it would start them again.
+    end(lambda: list(processes_of(place, "elfbook.host")), signal.SIGTERM)
+    end(lambda: list(processes_of(place)), signal.SIGKILL)
+
+
+def end(left: Callable[[], list[int]], number: int) -> None:
+    """The processes are told to end, and have, or the time is over."""
     begun = time.monotonic()
-    while (left := list(processes_of(place))) and time.monotonic() < begun + END_S:
-        hard = time.monotonic() > begun + END_S / 2
-        for pid in left:
+    told: set[int] = set()
+    while (pids := left()) and time.monotonic() < begun + END_S:
+        for pid in set(pids) - told:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL if hard else signal.SIGTERM)
-        time.sleep(0.05)
+                os.kill(pid, number)
+        told.update(pids)
+        time.sleep(LOOK_S)
 
 
 def say(out: TextIO, line: str) -> None:

@@ -42,7 +42,6 @@ def read_elf(
     encode: Callable[[object], ValueRef],
     is_library: Callable[[str], bool],
     texts: Callable[[], Iterable[SourceText]] = tuple,
-    imported: Callable[[], Iterable[str]] = lambda: tuple(sys.modules),
 ) -> Revision:
     """Return the class with everything that its methods reach.
 
@@ -50,7 +49,6 @@ def read_elf(
     (KeyError when it is not imported), `encode` an encoded value or an exception with `path` and
     `type_name`, `is_library` whether workers import a module themselves. `texts` gives all texts of
     the notebook, the newest first: enums and other classes without methods are found there.
-    `imported` gives the names of modules in the order in which their import was complete.
 
     The digests depend on what the code does and not on its comments, docstrings, layout, cell or
     order. Raises MissingName, CannotSend or another DefinitionError.
@@ -71,7 +69,7 @@ def read_elf(
         elf=cls.__name__,
         digest=digest([f"elf {cls.__name__}", *code]),
         tasks=tuple(_task(name, owners, names, closure) for name in names),
-        pieces=pieces(every, imported()),
+        pieces=pieces(every, tuple(sys.modules)),  # they stand in the order in which they were complete
         captures=captures(every),
         doc=inspect.cleandoc(vars(cls).get("__doc__") or ""),
         module=MAIN if isinstance(root, ImportLine) else cls.__module__,
@@ -210,11 +208,12 @@ def _task_digest(task: str, owners: list[_Owner], tasks: set[str]) -> str:
     classes = frozenset(each.node for each in owners if each.node)
     held = {each.part for each in owners}
     for owner in owners:
-        if owner.node is None:
+        if owner.node is None or owner.script is None:
             continue
         every = frozenset(each for found in owner.methods.values() for each in found)
         code.append(normal(owner.node, skip=every))
         code += [normal(each) for name in reached for each in owner.methods.get(name, ())]
+        code += [normal(each) for each in owner.script.future]
         if isinstance(owner.part, Statement):
             code += [normal(each) for each in owner.part.nodes if each not in classes]
             for use, part in owner.part.needs:

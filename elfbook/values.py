@@ -204,7 +204,7 @@ def _in_main(name: str) -> type:
 def _blame(value: object, error: Exception) -> CannotEncode:
     """Follows the parts that cannot be pickled down to one whose own parts all can."""
     path, seen = "", set()
-    while id(value) not in seen:
+    while id(value) not in seen and not _too_deep(error):
         seen.add(id(value))
         for step, part in _parts(value):
             failed = None if id(part) in seen else _failure(part)
@@ -311,7 +311,7 @@ def _describe(value: Any) -> str:
         shown = "(%s)" % ", ".join(str(n) for n in shape) if len(shape) > 1 else "(%s,)" % shape[0]
         return "%s %s" % (name, shown) if dtype is None else "%s %s %s" % (name, dtype, shown)
     if isinstance(value, type):
-        return "class " + name
+        return "class " + value.__name__
     if isinstance(value, types.FunctionType):
         return "function " + name if name != "function" else "function " + value.__name__
     if dataclasses.is_dataclass(value) and kind.__repr__ is not object.__repr__:

@@ -11,12 +11,14 @@ import collections
 import hashlib
 import importlib
 import pickle
+import re
 import sys
 import sysconfig
 import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cloudpickle
 import pytest
@@ -67,7 +69,12 @@ class Notebook:
         number = len(self.texts) + 1
         filename = f"/tmp/ipykernel_7/{number}.py"
         self.texts[filename] = SourceText(filename, f"Cell In[{number}]", text)
-        exec(compile(cells.blank_magics(text), filename, "exec", dont_inherit=True), self.names)
+        self.again(number)
+
+    def again(self, number: int) -> None:
+        source = self.texts[f"/tmp/ipykernel_7/{number}.py"]
+        text = cells.blank_magics(source.text)
+        exec(compile(text, source.filename, "exec", dont_inherit=True), self.names)
 
     def text_of(self, filename: str) -> SourceText | None:
         path = Path(filename)
@@ -118,155 +125,76 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
+class Case(NamedTuple):
+    expected: object
+    cells: list[str]
+    files: dict[str, str]
+
+
+def cases(filename: str) -> dict[str, Case]:
+    """Read `## name -> what task_a returns`, then `[1]`, `[2]` … for cells and `[name.py]` for files."""
+    text = Path(__file__).with_name(filename).read_text()
+    found: dict[str, Case] = {}
+    for block in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        title, _, rest = block.partition("\n")
+        name, _, expected = title.partition(" -> ")
+        case = found[name] = Case(eval(expected), [], {})
+        _, *parts = re.split(r"^\[([\w/.]+)\]\n", rest, flags=re.MULTILINE)
+        for place, content in zip(parts[::2], parts[1::2], strict=True):
+            if place.isdigit():
+                case.cells.append(content.strip("\n"))
+            else:
+                case.files[place] = content
+    return found
+
+
 # ---------------------------------------------------------------------- alive again
 
 ELF = "class E:\n    def task_a(self): return {}\n"
 
-ALIVE = {
-    "nothing": (["class E:\n    def task_a(self): return 5"], 5),
-    "magic in front": (["%%elf\nclass E:\n    def task_a(self): return 5"], 5),
-    "other magics": (["%matplotlib inline\nx = 1\n!ls\n" + ELF.format("x")], 1),
-    "a function": (["def f(): return 2", ELF.format("f()")], 2),
-    "a function below": ([ELF.format("f()") + "def f(): return 2"], 2),
-    "three calls away": (["def h(): return 3", "def g(): return h()", "def f(): return g()", ELF.format("f()")], 3),
-    "mutual recursion": ([
-        "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n > 0 and even(n - 1)",
-        ELF.format("even(10)"),
-    ], True),
-    "data by value": (["RATE = 3", "RATE += 1", ELF.format("RATE")], 4),
-    "data below": ([ELF.format("LATE") + "LATE = [1, 2]"], [1, 2]),
-    "an import": (["import math", ELF.format("math.floor(2.5)")], 2),
-    "an import with a name": (["import os.path as p", ELF.format("p.join('a', 'b')")], "a/b"),
-    "a submodule": (["import xml.etree.ElementTree", ELF.format("xml.etree.ElementTree.fromstring('<a/>').tag")], "a"),
-    "a submodule by another name": ([
-        "import xml as x, xml.etree.ElementTree", ELF.format("x.etree.ElementTree.fromstring('<a/>').tag"),
-    ], "a"),
-    "from an import": (["from math import floor as f, sqrt", ELF.format("f(sqrt(5))")], 2),
-    "a bound method of a library": (["from random import randint", ELF.format("randint(1, 1)")], 1),
-    "a class of a library": (["from collections import OrderedDict as O", ELF.format("type(O()).__name__")], "OrderedDict"),
-    "a class within a class of a library": ([
-        "from string import Formatter\nfrom unittest.mock import Mock\nimport argparse",
-        "import types\nX = types.SimpleNamespace",
-        ELF.format("X(a=1).a"),
-    ], 1),
-    "star import": (["from math import *", ELF.format("floor(pi)")], 3),
-    "an import inside": (["class E:\n    def task_a(self):\n        import math\n        return math.floor(1.5)"], 1),
-    "a lambda": (["f = lambda x: x + K", "K = 1", ELF.format("f(1)")], 2),
-    "two lambdas": (["f, g = lambda: 1, lambda: 2", ELF.format("f() + g()")], 3),
-    "a partial": (["from functools import partial\ndef add(a, b): return a + b", "inc = partial(add, 1)", ELF.format("inc(2)")], 3),
-    "a partial that was set anew": ([
-        "from functools import partial\ndef add(a, b): return a + b\ninc = partial(add, 1)",
-        "inc = partial(add, 5)\nn = 2\ninc = partial(add, n)\nn = 3",
-        ELF.format("inc(2)"),
-    ], 4),
-    "a closure": (["def adder(n):\n    def add(x): return x + n\n    return add", "add3 = adder(3)", ELF.format("add3(1)")], 4),
-    "a closure that counts": ([
-        "def counter():\n    n = 0\n    def count():\n        nonlocal n\n        n += 1\n        return n\n    return count",
-        "count = counter()\ncount()\ncount()", ELF.format("count()"),
-    ], 3),
-    "a decorator": ([
-        "import functools\ndef twice(f):\n    @functools.wraps(f)\n    def inner(*a): return f(*a) * k()\n    return inner",
-        "def k(): return 2",
-        "@twice\ndef f(): return 4", ELF.format("f()"),
-    ], 8),
-    "a decorator that hides": ([
-        "def twice(f):\n    return lambda *a: f(*a) * 2", "@twice\ndef f(): return 4", ELF.format("f()"),
-    ], 8),
-    "a decorated task": ([
-        "import functools\ndef twice(f):\n    @functools.wraps(f)\n    def inner(*a): return f(*a) * 2\n    return inner",
-        "class E:\n    @twice\n    def task_a(self): return 4",
-    ], 8),
-    "cached": (["import functools\n@functools.cache\ndef f(): return 4", ELF.format("f()")], 4),
-    "cached afterwards": (["import functools\ndef f(): return f.cache_info().hits\nf = functools.cache(f)", ELF.format("f()")], 0),
-    "dispatch": ([
-        "import functools\n@functools.singledispatch\ndef f(x): return 'any'",
-        "@f.register\ndef _(x: int): return 'int'", "@f.register(str)\ndef _(x): return 'str'",
-        ELF.format("[f(1), f(''), f(None)]"),
-    ], ["int", "str", "any"]),
-    "a default": (["def d(): return 7\ndef f(x=d()): return x", ELF.format("f()")], 7),
-    "a default from data": (["D = 7", "def f(x=D): return x", ELF.format("f()")], 7),
-    "evaluated annotations": (["T = int", "def f(x: T): return f.__annotations__['x']", ELF.format("f(1)")], int),
-    "postponed annotations": ([
-        "from __future__ import annotations\ndef f(x: Nowhere): return f.__annotations__['x']\nclass E:\n"
-        "    def task_a(self): return f(1)",
-    ], "Nowhere"),
-    "a dataclass": (["from dataclasses import dataclass, field\n@dataclass\nclass P:\n    x: int\n    y: list = field(default_factory=list)",
-                     ELF.format("(P(1).x, P(1).y)")], (1, [])),
-    "an enum": (["import enum\nclass Kind(enum.Enum):\n    A = 1\n    B = 2", ELF.format("Kind.B.value")], 2),
-    "an enum by call": (["import enum\nKind = enum.Enum('Kind', 'A B')", ELF.format("Kind.B.value")], 2),
-    "a member of an enum": (["import enum\nclass Kind(enum.Enum):\n    A = 1", "K = Kind.A", ELF.format("K is Kind.A")], True),
-    "a namedtuple": (["from collections import namedtuple\nP = namedtuple('P', 'a b')", ELF.format("tuple(P(1, 2))")], (1, 2)),
-    "a NamedTuple": (["from typing import NamedTuple\nclass P(NamedTuple):\n    a: int\n    b: int = 2", ELF.format("tuple(P(1))")], (1, 2)),
-    "a TypedDict": (["from typing import TypedDict\nclass P(TypedDict):\n    a: int", ELF.format("P(a=1)")], {"a": 1}),
-    "an exception": (["class Bad(ValueError): pass", ELF.format("issubclass(Bad, ValueError)")], True),
-    "a type variable": (["from typing import TypeVar\nT = TypeVar('T')", ELF.format("T.__name__")], "T"),
-    "a base class": (["class B:\n    def task_a(self): return self.n()\n    def n(self): return N", "N = 9", "class E(B): pass"], 9),
-    "super": (["class B:\n    def task_a(self): return 1", "class E(B):\n    def task_a(self): return super().task_a() + 1"], 2),
-    "another elf": (["class F:\n    def task_b(self): return 3", ELF.format("F().task_b()")], 3),
-    "itself": (["class E:\n    n = 1\n    def task_a(self): return E.n"], 1),
-    "a class attribute": (["N = 2\nclass E:\n    m = N * 2\n    def task_a(self): return self.m"], 4),
-    "set afterwards": (["class E:\n    def task_a(self): return self.m + E.k\nE.m = E.k = 6"], 12),
-    "the last of two": (["class E:\n    def task_a(self): return 1\nclass E:\n    def task_a(self): return 2"], 2),
-    "in an if": (["if True:\n    def f(): return 1\nelse:\n    def f(): return 2", ELF.format("f()")], 1),
-    "in a try": (["try:\n    import nowhere\nexcept ImportError:\n    def f(): return 1", ELF.format("f()")], 1),
-    "on one line": (["if True: f = lambda: 1; n = 2", ELF.format("(f(), n)")], (1, 2)),
-    "after a semicolon": (["n = 4; f = lambda: n", ELF.format("f()")], 4),
-    "a second name": (["def f(): return 1", "g = f", ELF.format("g()")], 1),
-    "a second name of a class": (["class A:\n    x = 1\n    def f(self): pass", "B = A", ELF.format("B.x")], 1),
-    "a table of functions": (["def f(): return 1\ndef g(): return 2", "T = {'f': f, 'g': g}", ELF.format("T['g']()")], 2),
-    "global": (["n = 1\ndef bump():\n    global n\n    n += 1\n    return n", ELF.format("bump()")], 2),
-    "a global made when called": (["def make():\n    global made\n    made = 3\ndef use():\n    make()\n    return made", ELF.format("use()")], 3),
-    "builtins": ([ELF.format("len([ValueError, print, __name__])")], 3),
-    "async": (["import asyncio\nclass E:\n    async def b(self): return 1\n    def task_a(self): return asyncio.run(self.b())"], 1),
-    "static and class methods": ([
-        "class E:\n    @staticmethod\n    def task_a(): return E.b()\n    @classmethod\n    def b(cls): return cls.__name__",
-    ], "E"),
-    "a decorated class": (["def mark(cls):\n    cls.m = 1\n    return cls", "@mark\nclass E:\n    def task_a(self): return self.m"], 1),
-    "used while defining": ([
-        "def deep(): return 5\ndef make(): return deep()",
-        "class E:\n    x = make()\n    def task_a(self): return self.x",
-    ], 5),
-    "definition order against the grain": (["def f(x=None): return x", "class E:\n    k = f(3)\n    def task_a(self): return self.k",
-                                           "def f(x=None): return g(x)\ndef g(x): return x"], 3),
-}
+ALIVE = cases("closure_alive.txt")
 
 
 @pytest.mark.parametrize("name", ALIVE)
 def test_a_class_lives_again(name: str) -> None:
-    texts, expected = ALIVE[name]
-    notebook = Notebook(*texts)
-    assert result(notebook.read()) == expected
+    assert result(Notebook(*ALIVE[name].cells).read()) == ALIVE[name].expected
 
 
-# What cannot be told from the text of the class alone, by the nature of things.
-NEEDS_TEXTS = {"an enum", "a dataclass", "a NamedTuple", "a TypedDict", "an exception", "a base class", "an enum by call"}
+# A class without methods in another cell is not found from the elf's own text.
+NEEDS_TEXTS = {"an enum", "a dataclass", "a NamedTuple", "a TypedDict", "an exception", "a base class",
+               "an enum by call"}
 
 
 @pytest.mark.parametrize("name", sorted(set(ALIVE) - NEEDS_TEXTS))
 def test_a_class_lives_again_without_the_list_of_texts(name: str) -> None:
-    texts, expected = ALIVE[name]
-    assert result(Notebook(*texts, tell_texts=False).read()) == expected
+    assert result(Notebook(*ALIVE[name].cells, tell_texts=False).read()) == ALIVE[name].expected
 
 
 def test_nothing_is_run_while_reading() -> None:
-    notebook = Notebook("log = []\ndef f(x=log.append('default')): return x", "class E:\n    x = f()\n    def task_a(self): return f")
+    notebook = Notebook(
+        "log = []\ndef f(x=log.append('default')): return x",
+        "class E:\n    x = f()\n    def task_a(self): return f",
+    )
     before = list(notebook.names["log"])
     notebook.read()
     assert notebook.names["log"] == before == ["default"]
 
 
 def test_a_value_and_its_class_travel_together() -> None:
-    notebook = Notebook("class P:\n    def __init__(self, n): self.n = n", "ps = [P(1), {'p': P(2)}]", ELF.format("P, ps"))
-    assert {pair for piece in notebook.read().pieces for pair in piece.lines} >= {(1, 2)}
-    assert revive(notebook.read())["P"]
+    notebook = Notebook(
+        "class P:\n    def __init__(self, n): self.n = n", "ps = [1, {'p': P(2)}]", ELF.format("ps")
+    )
+    assert [each.label for each in notebook.read().pieces] == ["Cell In[1]", "Cell In[3]"]
 
 
 # ---------------------------------------------------------------------- pieces
 
 
 def test_pieces_hold_whole_texts_and_their_own_lines() -> None:
-    notebook = Notebook("x = 1\ndef f():\n    return x\n\ndef unused(): return gone\n", "%%elf\nclass E:\n    def task_a(self): return f()\n")
-    revision = notebook.read()
+    revision = Notebook(
+        "x = 1\ndef f():\n    return x\n\ndef unused(): return gone\n",
+        "%%elf\nclass E:\n    def task_a(self): return f()\n",
+    ).read()
     assert [(p.label, p.lines, p.filename, p.module) for p in revision.pieces] == [
         ("Cell In[1]", ((2, 3),), "/tmp/ipykernel_7/1.py", "__main__"),
         ("Cell In[2]", ((2, 3),), "/tmp/ipykernel_7/2.py", "__main__"),
@@ -284,7 +212,8 @@ def test_a_traceback_names_the_cell_and_the_line() -> None:
 
 
 def test_imports_are_one_generated_piece_in_order() -> None:
-    revision = Notebook("import os, math as m\nfrom collections import Counter", ELF.format("os, m, Counter")).read()
+    texts = "import os, math as m\nfrom collections import Counter", ELF.format("os, m, Counter")
+    revision = Notebook(*texts).read()
     assert revision.pieces[0].text == "from collections import Counter\nimport math as m\nimport os\n"
     assert revision.pieces[0].lines == ((1, 1), (2, 2), (3, 3))
 
@@ -294,15 +223,16 @@ def test_each_text_with_future_imports_brings_them() -> None:
     assert [each.lines for each in notebook.read().pieces] == [((1, 1), (3, 3)), ((1, 2),)]
 
 
-def test_files_interleave_when_definitions_ask_for_it() -> None:
-    notebook = Notebook("class A:\n    def a(self): pass\n", "class B(A):\n    def b(self): pass\n")
-    notebook.names["_hold"] = notebook.names["A"]
-    notebook.cell("def deco(cls): return cls\nclass C(B):\n    def c(self): pass\n@deco\nclass E(C):\n    def task_a(self): return 1")
-    assert [each.label for each in notebook.read().pieces] == ["Cell In[1]", "Cell In[2]", "Cell In[3]"]
-    back = Notebook("class A:\n    def a(self): pass\n")
-    back.cell("class B(A):\n    def b(self): pass\ndef late(): return 1")
-    back.cell("class E(B):\n    def task_a(self): return late()")
-    assert result(back.read()) == 1
+def test_a_cell_comes_in_several_pieces_when_definitions_ask_for_it() -> None:
+    notebook = Notebook(
+        "class A:\n    def a(self): return 1\nif 'B' in globals():\n    class C(B):\n        def c(self): pass",
+        "class B(A):\n    def b(self): pass",
+    )
+    notebook.again(1)
+    notebook.cell("class E(C):\n    def task_a(self): return self.a()")
+    revision = notebook.read()
+    assert [each.label for each in revision.pieces] == [f"Cell In[{n}]" for n in (1, 2, 1, 3)]
+    assert result(revision) == 1
 
 
 def test_the_own_base_class_is_imported_from_elfbook(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +257,8 @@ def test_an_old_class_is_read_from_its_own_text() -> None:
 REFUSED = {
     "a missing name": (
         ["def helpful(): pass", "class E:\n    def task_a(self):\n        return helpfull()"],
-        MissingName, "task_a uses helpfull, which is defined nowhere (Cell In[2], line 3)", "Did you mean helpful?", 3,
+        MissingName, "task_a uses helpfull, which is defined nowhere (Cell In[2], line 3)",
+        "Did you mean helpful?", 3,
     ),
     "a missing name further away": (
         ["def f():\n\n    return zzzz", ELF.format("f()")],
@@ -335,19 +266,22 @@ REFUSED = {
         "Define zzzz in a cell, or import it, before this one.", 3,
     ),
     "a lock": (
-        ["import threading\nL = threading.Lock()", "%%elf\nclass E:\n    def task_a(self):\n        with L: pass"],
+        ["import threading\nL = threading.Lock()",
+         "%%elf\nclass E:\n    def task_a(self):\n        with L: pass"],
         CannotSend, "task_a uses L, a thread lock (Cell In[2], line 4)",
         "Make it inside the task, or send what it is made from and make it there.", 4,
     ),
     "a lock inside": (
         ["import threading\nhouse = {'door': threading.Lock()}", ELF.format("house")],
-        CannotSend, "task_a uses house (a dict), which holds a thread lock at house['door'] (Cell In[2], line 2)",
+        CannotSend,
+        "task_a uses house (a dict), which holds a thread lock at house['door'] (Cell In[2], line 2)",
         "Make it inside the task, or send what it is made from and make it there.", 2,
     ),
     "a magic inside": (
         ["class E:\n    def task_a(self):\n        files = !ls\n        return files"],
-        DefinitionError, "task_a uses get_ipython, or a line that begins with % or !, which only the notebook's own "
-        "kernel has (Cell In[1], line 3)",
+        DefinitionError,
+        "task_a uses get_ipython, or a line that begins with % or !, which only the notebook's own kernel has"
+        " (Cell In[1], line 3)",
         "Do that in a cell of its own; in a task, use plain Python such as subprocess.run.", 3,
     ),
     "exit": (
@@ -377,7 +311,8 @@ REFUSED = {
     ),
     "a module that is not loaded": (
         ["class E:\n    def task_a(self):\n        import unheard_of"],
-        DefinitionError, "module unheard_of is neither installed nor imported in this notebook yet (Cell In[1], line 3)",
+        DefinitionError,
+        "module unheard_of is neither installed nor imported in this notebook yet (Cell In[1], line 3)",
         "Run  import unheard_of  in a cell first: then its source travels with the elf.", 3,
     ),
 }
@@ -388,7 +323,8 @@ def test_refused_in_the_users_words(name: str) -> None:
     texts, kind, message, hint, line = REFUSED[name]
     with pytest.raises(DefinitionError) as caught:
         Notebook(*texts).read()
-    assert (type(caught.value), str(caught.value), caught.value.hint, caught.value.line) == (kind, message, hint, line)
+    error = caught.value
+    assert (type(error), str(error), error.hint, error.line) == (kind, message, hint, line)
 
 
 @pytest.mark.parametrize("name", ["In", "Out", "_", "__", "_3", "_i2", "_oh"])
@@ -410,8 +346,15 @@ def test_names_of_the_kernel_that_workers_have_too() -> None:
 
 
 def test_an_optional_import_may_be_missing() -> None:
-    text = "class E:\n    def task_a(self):\n        try:\n            import unheard_of\n        except ImportError:\n            return 1"
-    assert result(Notebook(text).read()) == 1
+    notebook = Notebook("""
+        class E:
+            def task_a(self):
+                try:
+                    import unheard_of
+                except ImportError:
+                    return 1
+    """)
+    assert result(notebook.read()) == 1
 
 
 def test_errors_of_the_encoder_itself_are_not_disguised() -> None:
@@ -430,13 +373,10 @@ def test_errors_of_the_encoder_itself_are_not_disguised() -> None:
 # ---------------------------------------------------------------------- modules on disk
 
 
-def write(folder: Path, **texts: str) -> None:
+def write(folder: Path, texts: dict[str, str]) -> None:
     for name, text in texts.items():
-        path = folder / (name.replace("__", "/") + ".py")
-        if name.endswith("__init"):
-            path = folder / name.removesuffix("__init").replace("__", "/") / "__init__.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text))
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def forget(folder: Path) -> None:
@@ -449,77 +389,19 @@ def forget(folder: Path) -> None:
     importlib.invalidate_caches()
 
 
-MODULES = {
-    "a class in a module": (
-        {"woods": "import math\nN = math.floor(2.5)\ndef f(): return N\nclass E:\n    def task_a(self): return f()\n"},
-        ["from woods import E"], 2,
-    ),
-    "what cannot be captured is made again": (
-        {"woods": "import threading\nL = threading.Lock()\nclass E:\n    def task_a(self):\n        with L: return 1\n"},
-        ["from woods import E"], 1,
-    ),
-    "side effects and conditions": (
-        {"woods": "T = {}\ndef put(f):\n    T[f.__name__] = f\n    return f\n@put\ndef f(): return 5\n"
-                  "if __name__ == '__main__': raise SystemExit\nclass E:\n    def task_a(self): return T['f']()\n"},
-        ["from woods import E"], 5,
-    ),
-    "two modules that import each other": (
-        {"oak": "import ash\ndef f(n): return n if n > 2 else ash.g(n)\n",
-         "ash": "import oak\ndef g(n): return oak.f(n + 1)\nclass E:\n    def task_a(self): return g(0)\n"},
-        ["from ash import E"], 3,
-    ),
-    "two modules that import from each other": (
-        {"oak": "def f(n): return n if n > 2 else g(n)\nfrom ash import g\n",
-         "ash": "import oak\ndef g(n): return oak.f(n + 1)\nclass E:\n    def task_a(self): return g(0)\n"},
-        ["import oak\nfrom ash import E"], 3,
-    ),
-    "an import inside a function": (
-        {"oak": "def f():\n    from ash import g\n    return g()\n", "ash": "from oak import f\ndef g(): return 4\n"},
-        ["import ash, oak", ELF.format("oak.f()")], 4,
-    ),
-    "a function from a module": ({"oak": "def f(): return h()\ndef h(): return 6\n"}, ["from oak import f", ELF.format("f()")], 6),
-    "a function under another name": ({"oak": "def f(): return 6\n"}, ["from oak import f as g", ELF.format("g()")], 6),
-    "a module under another name": ({"oak": "def f(): return 6\n"}, ["import oak as o", ELF.format("o.f()")], 6),
-    "an import in the task": ({"oak": "def f(): return 6\n"}, ["import oak", "class E:\n    def task_a(self):\n        import oak\n        return oak.f()"], 6),
-    "a base in a module": (
-        {"oak": "class B:\n    def task_a(self): return self.n() + 1\n    def n(self): return 1\n"},
-        ["from oak import B", "class E(B):\n    def n(self): return 5"], 6,
-    ),
-    "a package": (
-        {"wood__init": "from .oak import f\n", "wood__oak": "from . import ash\ndef f(): return ash.g()\n", "wood__ash": "def g(): return 8\n"},
-        ["from wood import f", ELF.format("f()")], 8,
-    ),
-    "a module of a package": (
-        {"wood__init": "", "wood__deep__init": "K = 2\n", "wood__deep__oak": "from .. import deep\nfrom wood.deep import K\ndef f(): return K\n"},
-        ["import wood.deep.oak", ELF.format("wood.deep.oak.f()")], 2,
-    ),
-    "a module of a package without init": (
-        {"wood__oak": "from .ash import g\ndef f(): return g()\n", "wood__ash": "def g(): return 3\n"},
-        ["from wood import oak", ELF.format("oak.f()")], 3,
-    ),
-    "data from a module": ({"oak": "N = [1]\n"}, ["from oak import N", ELF.format("N")], [1]),
-    "a lock from a module": ({"oak": "import threading\nL = threading.Lock()\n"},
-                             ["from oak import L", "class E:\n    def task_a(self):\n        with L: return 1"], 1),
-    "annotations postponed": (
-        {"oak": "'''Doc.'''\nfrom __future__ import annotations\nimport ash\nclass E:\n    def task_a(self) -> Gone: return ash.x\n",
-         "ash": "x = 2\n"},
-        ["from oak import E"], 2,
-    ),
-}
+MODULES = cases("closure_modules.txt")
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_users_own_modules_travel_as_source(name: str, folder: Path) -> None:
-    texts, cell_texts, expected = MODULES[name]
-    write(folder, **texts)
-    notebook = Notebook(*cell_texts)
-    revision = notebook.read()
+    write(folder, MODULES[name].files)
+    revision = Notebook(*MODULES[name].cells).read()
     forget(folder)
-    assert result(revision) == expected
+    assert result(revision) == MODULES[name].expected
 
 
 def test_a_module_without_source_is_refused(folder: Path) -> None:
-    write(folder, oak="def f(): return 1\n")
+    write(folder, {"oak.py": "def f(): return 1\n"})
     notebook = Notebook("from oak import f", ELF.format("f()"))
     (folder / "oak.py").unlink()
     with pytest.raises(DefinitionError, match="the source of module oak was not found"):
@@ -528,7 +410,8 @@ def test_a_module_without_source_is_refused(folder: Path) -> None:
 
 def test_a_class_of_a_library_is_imported() -> None:
     notebook = Notebook()
-    collections.Elf = type("Elf", (collections.OrderedDict,), {"__module__": "collections", "task_a": lambda self: 1})
+    members = {"__module__": "collections", "task_a": lambda self: 1}
+    collections.Elf = type("Elf", (collections.OrderedDict,), members)
     try:
         notebook.names["E"] = collections.Elf
         revision = notebook.read()

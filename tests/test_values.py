@@ -116,7 +116,7 @@ def test_other_values_come_back_exactly(value: object) -> None:
 atoms = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.complex_numbers()
     | st.text(st.characters(codec=None, exclude_categories=())) | st.dates() | st.timedeltas() | st.fractions()
-    | st.sampled_from([np.float32(1.5), np.int64(3), ..., 10**5000])
+    | st.integers(1).map(lambda number: number << 20_000) | st.sampled_from([np.float32(1.5), np.int64(3), ..., 2.5])
 )  # fmt: skip
 keys = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.tuples(st.integers(), st.text())
 arrays = st.builds(
@@ -205,9 +205,13 @@ def test_arrays_may_be_changed_by_who_receives_them(value: object) -> None:
 opened: list[str] = []
 
 
+def spring() -> None:
+    opened.append("opened")
+
+
 class Trap:
     def __reduce__(self) -> tuple:
-        return opened.append, ("opened",)
+        return spring, ()
 
 
 def test_a_signed_pickle_is_opened() -> None:

@@ -58,6 +58,12 @@ def test_a_join_stands_under_the_middle_of_its_parents() -> None:
     assert boxes[3].middle == boxes[1].middle == 164.0
 
 
+def test_siblings_stand_around_the_place_that_all_of_them_want() -> None:
+    boxes = layout([100.0] * 7, [(2, 5), (2, 6)]).boxes
+    assert boxes[5].middle + boxes[6].middle == 2 * boxes[2].middle
+    assert boxes[6].middle - boxes[5].middle == 114.0
+
+
 def test_crossed_chains_are_uncrossed() -> None:
     boxes = layout([100.0] * 6, [(0, 5), (1, 4), (2, 3)]).boxes
     tops = sorted(range(3), key=lambda node: boxes[node].x)

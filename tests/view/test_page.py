@@ -239,6 +239,6 @@ def test_the_whole_page_of_a_large_run_is_complete(story: Callable, call: Callab
     outputs = tuple(Output(number, 1, "stdout", f"said {number}\n" * 40) for number in range(20))
     html = whole_page(told.look(outputs=outputs), told.state, told.manifest)
     assert html.count('<tr><th scope="row">task_a[') == 2000
-    assert all(f"Error{number}: no" in html for number in range(5))
+    assert html.count("<details open><summary>Greeter.task_a(") == 5
     assert html.count("said 19") == 40
     assert "<details><summary>2\u202f000 jobs</summary>" in html

@@ -1,0 +1,110 @@
+"""A run as one process sees it: its log folded and its output gathered while both grow."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from elfbook.errors import ElfbookError
+from elfbook.fold import RunState, fold
+from elfbook.follow import Follower
+from elfbook.model import Graph, Manifest, Output, Revision, ValueRef
+from elfbook.mycelium import Mycelium
+from elfbook.wire import decode, unseal
+
+
+@dataclass(eq=False)
+class Watched:
+    """A run as this process sees it, kept current by tasks of the client's loop."""
+
+    mycelium: Mycelium
+    manifest: Manifest
+    graph: Graph
+    revisions: dict[str, Revision]
+    state: RunState
+    outputs: dict[int, list[Output]] = field(default_factory=dict)
+    version: int = 0
+    """Grows with every change of `state` or `outputs`."""
+    error: Exception | None = None
+    """Why watching ended early; None while all is well."""
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task] = field(default_factory=list)
+    _outputs_left: int | None = None
+
+    @property
+    def run(self) -> str:
+        return self.manifest.run
+
+    def begin(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._follow(self.mycelium.follow_run(self.run), self._take_facts)),
+            asyncio.create_task(self._follow(self.mycelium.follow_outputs(self.run), self._take_outputs)),
+        ]
+
+    async def _follow(self, follower: Follower, take) -> None:
+        try:
+            async for batch in follower.batches():
+                for entry in batch:
+                    take(entry)
+                self._note_change()
+        except ElfbookError as error:
+            self.error = error
+            self._note_change()
+
+    def _take_facts(self, entry) -> None:
+        _, stored = self.mycelium.stored(entry)
+        fold(self.state, stored)
+
+    def _take_outputs(self, entry) -> None:
+        for output in decode(entry.data, tuple[Output, ...]):
+            self.outputs.setdefault(output.job, []).append(output)
+
+    def _note_change(self) -> None:
+        self.version += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def changed(self, version: int) -> int:
+        """The version once it is another than `version`."""
+        while self.version == version:
+            await self._changed.wait()
+        return self.version
+
+    async def settled(self) -> None:
+        """Returns once every job has ended; raises what keeps this process from knowing."""
+        while not self.state.settled:
+            if self.error is not None:
+                raise self.error
+            await self._changed.wait()
+
+    async def catch_up(self) -> None:
+        """Holds afterwards: everything stored up to now is in `state` and `outputs`."""
+        names = self.mycelium.names
+        async for entry in self.mycelium.read(names.jobs, names.jobs_of(self.run)):
+            self._take_facts(entry)
+        await self.complete_outputs()
+
+    async def complete_outputs(self) -> None:
+        """Holds afterwards: `outputs` has everything stored up to now."""
+        outputs: dict[int, list[Output]] = {}
+        names = self.mycelium.names
+        async for entry in self.mycelium.read(names.output, names.outputs_of(self.run)):
+            for output in decode(entry.data, tuple[Output, ...]):
+                outputs.setdefault(output.job, []).append(output)
+        self.outputs.update(outputs)
+
+    async def learn(self, digest: str, ref: ValueRef) -> None:
+        """Have the revision of that digest among `revisions`."""
+        if digest not in self.revisions:
+            self.revisions[digest] = await read_revision(self.mycelium, digest, ref)
+
+    async def close(self) -> None:
+        """Stop watching; the run goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def read_revision(mycelium: Mycelium, digest: str, ref: ValueRef) -> Revision:
+    """A stored revision; Untrusted unless it is signed with this mycelium's key."""
+    return decode(unseal(await mycelium.fetch(ref), mycelium.key, f"code {digest[:12]}"), Revision)
