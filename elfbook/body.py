@@ -7,6 +7,7 @@ says `Cell In[4], line 3` and means the line that a reader counts, the magic's o
 from __future__ import annotations
 
 import ast
+import codeop
 import linecache
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from typing import Any
 from elfbook.errors import DefinitionError, ElfbookError
 
 Shell = Any
+ALLOW_INCOMPLETE = getattr(codeop, "PyCF_ALLOW_INCOMPLETE_INPUT", 0)
+"""With this flag of a fresh shell Python says `incomplete input` instead of what is missing."""
 OWN_FOLDER = str(Path(__file__).parent)
 
 
@@ -72,7 +75,8 @@ def parsed(shell: Shell, cell: Cell, body: str) -> list[ast.stmt]:
     try:
         # As in an ordinary cell, `!ls` and `%magic` lines are Python after this.
         code = above + shell.transform_cell(body)
-        return shell.transform_ast(shell.compile.ast_parse(code, filename=cell.filename)).body
+        flags = shell.compile.flags & ~ALLOW_INCOMPLETE | ast.PyCF_ONLY_AST
+        return shell.transform_ast(compile(code, cell.filename, "exec", flags, dont_inherit=True)).body
     except (SyntaxError, OverflowError, ValueError, MemoryError) as error:
         raise no_python(shell, error) from None
 

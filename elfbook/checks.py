@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import shutil
 import stat
@@ -10,13 +11,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from elfbook import __version__, hostfile
+from elfbook import hostfile
 from elfbook.errors import ElfbookError
 from elfbook.place import Place
 from elfbook.server import answers, server_program
+from elfbook.strays import processes_of
 from elfbook.texts import shown_path
+from elfbook.version import __version__
 from elfbook.words import listing, plural, size
 
 OLDEST_SERVER = (2, 12)
@@ -77,9 +79,9 @@ def python(_place: Place) -> Iterator[Check]:
 
 def kernel(_place: Place) -> Iterator[Check]:
     """The kernels that workers can run."""
-    from jupyter_client.kernelspec import KernelSpecManager
-
-    specs = KernelSpecManager().find_kernel_specs()
+    words = [sys.executable, "-m", "jupyter_client.kernelspecapp", "list", "--json"]
+    said = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    specs = json.loads(said.stdout or "{}").get("kernelspecs", {})
     version = importlib.metadata.version("ipykernel")
     if "python3" in specs:
         yield Check("kernels", "ok", f"{listing(sorted(specs))}; ipykernel {version}")
@@ -177,27 +179,6 @@ def strays(place: Place) -> Iterator[Check]:
         yield Check("strays", "wrong", f"{plural(len(found), 'process')} left over", f"kill {numbers}")
     else:
         yield Check("strays", "ok", "no process left over")
-
-
-def processes_of(place: Place, module: str = "") -> Iterator[int]:
-    """Processes of ours that were started for this state directory, or those that run `module`."""
-    wanted = str(place.state_dir)
-    for pid, words in command_lines():
-        ours = any(word.startswith("elfbook.") or word.endswith("nats-server") for word in words[:4])
-        here = any(word == wanted or word.startswith(wanted + os.sep) for word in words)
-        if ours and here and (not module or module in words):
-            yield pid
-
-
-def command_lines() -> Iterator[tuple[int, list[str]]]:
-    """Every process that this user may look at, with the words that started it."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # it has ended in between
-        if words[0]:  # a zombie has none: it has ended, its parent has yet to notice
-            yield int(entry.name), words
 
 
 def extras(_place: Place) -> Iterator[Check]:

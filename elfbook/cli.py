@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from elfbook import __version__
 from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.grammar import nearest
+from elfbook.version import __version__
 
 OK, FAILED, MISTYPED, INTERRUPTED = 0, 1, 2, 130
 TUTORIALS = "elfbook-tutorials"

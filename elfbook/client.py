@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -61,7 +62,8 @@ class Client:
 
     place: Place
     mycelium: Mycelium
-    watched: dict[str, Watched] = field(default_factory=dict)
+    watched: WeakValueDictionary[str, Watched] = field(default_factory=WeakValueDictionary)
+    """Runs that someone holds, or that have not settled."""
     _newest: dict[str, tuple[Manifest, int]] = field(default_factory=dict)
     _code: dict[str, ValueRef] = field(default_factory=dict)
     _tasks: list[asyncio.Task] = field(default_factory=list)
@@ -89,7 +91,7 @@ class Client:
         return self.mycelium.key
 
     async def close(self) -> None:
-        for watched in self.watched.values():
+        for watched in list(self.watched.values()):
             await watched.close()
         for task in self._tasks:
             task.cancel()
@@ -110,7 +112,7 @@ class Client:
         away = 0
         while not self.place.url:
             await asyncio.sleep(MIND_HOST_S)
-            if all(watched.state.settled for watched in self.watched.values()) or not self.place.host_file.exists():
+            if all(watched.state.settled for watched in list(self.watched.values())) or not self.place.host_file.exists():
                 away = 0
                 continue
             away = 0 if await asyncio.to_thread(hostfile.find, self.place) else away + 1
@@ -202,7 +204,10 @@ class Client:
         """A run of the flow, the newest unless a number is given, with all facts stored so far."""
         manifest = await self._manifest(flow, number)
         if manifest.run in self.watched:
-            return self.watched[manifest.run]
+            watched = self.watched[manifest.run]
+            if watched.state.settled:  # it may have been opened again elsewhere
+                await watched.catch_up()
+            return watched
         graph = await graph_of(self.mycelium, manifest)
         revisions = {
             digest: await read_revision(self.mycelium, digest, ref) for digest, ref in manifest.revisions.items()

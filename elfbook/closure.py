@@ -26,6 +26,7 @@ from elfbook.locate import (
     find_class,
     find_function,
     functions_in,
+    names_in,
     rebindings,
     script,
 )
@@ -194,8 +195,7 @@ class Closure:
         for home in homes:
             if not isinstance(home, str) or not isinstance(called, str) or home == MAIN:
                 continue
-            own = home.partition(".")[0] == _OWN_PACKAGE
-            for module in (_OWN_PACKAGE, home) if own else (home,):
+            for module in _places(home):
                 if self._reached_by(module, called) is value:
                     return self._import(module, called, name)
         return None
@@ -309,13 +309,25 @@ class Closure:
             again = rebindings(where, node, name)
             bare = isinstance(node, FUNCTIONS) and not node.decorator_list and not again
             if bare and not isinstance(value, FunctionType):
-                return None  # it was made into something else, elsewhere
+                return self._made_anew(where, node, name)
             return self._statement(where, [node, *again], value)
         for other in given(node):
             if self.main.get(other) is value:
                 part = Alias(code=frozenset([f"{name} = {other}"]), line=f"{name} = {other}")
                 first = self._statement(where, [node, *rebindings(where, node, other)], value)
                 part.needs.append((None, first))
+                return part
+        return None
+
+    def _made_anew(self, where: Script, node: ast.stmt, name: str) -> Part | None:
+        """The statement of another cell that turned a function into something else: `f = cache(f)`."""
+        for other in self._scripts(None):
+            again = other.binding(name)
+            right = assigned(again, name)
+            if again and right is not None and name in names_in(right):
+                part = self._statement(other, [again], None)
+                before = self._statement(where, [node], None)
+                part.needs.append((Use(name, again.lineno, now=True), before))
                 return part
         return None
 
@@ -367,3 +379,14 @@ class Closure:
             if here and (made := self._class_statement(cls, cls.__name__, asker)):
                 part.needs.append((None, made))
         return part
+
+
+def _places(home: str) -> Iterator[str]:
+    """The modules to import from, the most public first: `sklearn.svm` before `sklearn.svm._classes`."""
+    parts = home.split(".")
+    if parts[0] == _OWN_PACKAGE:
+        yield _OWN_PACKAGE
+    private = next((index for index, part in enumerate(parts) if index and part.startswith("_")), 0)
+    if private:
+        yield ".".join(parts[:private])
+    yield home

@@ -102,7 +102,7 @@ def elf_names(notebook: Notebook) -> Iterator[Word]:
     """Names of elf instances in the runs held here."""
     for run in notebook.runs.values():
         if run.started:
-            yield from ((use.name, "elf") for use in run.graph.elves if use.name)
+            yield from ((use.name, "elf") for use in run.plan.elves if use.name)
 
 
 KINDS: dict[str, Callable[[Notebook], Iterator[Word]]] = {

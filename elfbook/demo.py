@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from statistics import mean
+from typing import TypedDict
 
 from elfbook.elves import Elf
 
@@ -17,10 +18,15 @@ ROUNDS = 100
 EVERY = 5
 
 
+class Animal(TypedDict):
+    species: str
+    weight: float
+
+
 class Animals(Elf):
     """Meets one animal a round; the same round meets the same one, wherever it runs."""
 
-    def task_draw(self, number: int) -> [species, weight]:
+    def task_draw(self, number: int) -> Animal:
         chance = random.Random(f"{self.name}/{number}")
         species = chance.choice(sorted(SPECIES))
         return {"species": species, "weight": round(SPECIES[species] * chance.uniform(0.7, 1.3), 3)}

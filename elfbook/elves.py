@@ -18,7 +18,7 @@ from elfbook.errors import DeferredValueError, DefinitionError
 from elfbook.making import LISTENER, finish_making, record_making, records, use_of, without_self
 from elfbook.nodes import ADVICE, Deferred
 
-__all__ = ["BoundTask", "Elf", "Task", "adopt", "adopt_late", "is_elf", "task", "use_of"]
+__all__ = ["BoundTask", "Elf", "Task", "adopt", "is_elf", "task", "use_of"]
 
 PREFIX = "task_"
 _MARK = "__elfbook_task__"
@@ -172,6 +172,7 @@ def _outputs(function: Callable) -> tuple[str, ...] | None:
 
 def _read_annotation(text: str, names: dict[str, Any]) -> Any:
     """What a postponed annotation says, as far as it is a plain word or a list of texts."""
+    text = text.strip("'\"") if text.count(text[:1]) == 2 else text
     if text == "None":
         return None
     if text.isidentifier():
@@ -188,7 +189,16 @@ class Elf:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        adopt(cls)
+        _adopt_tasks(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        # Only now is the class complete: @dataclass gives it an __init__ after its class statement.
+        if not records(cls.__init__):
+            record_making(cls)
+        inherited = super().__new__
+        return inherited(cls) if inherited is object.__new__ else inherited(cls, *args, **kwargs)
+
+    __new__.__signature__ = inspect.signature(lambda cls, name=None: None)  # type: ignore[attr-defined]
 
 
 def is_elf(cls: object) -> bool:
@@ -203,22 +213,18 @@ def adopt(cls: Cls) -> Cls:
 
     Raises DefinitionError for tasks that are no plain methods.
     """
-    for parent in cls.__mro__:
-        for name, function in _own_tasks(parent).items():
-            if not isinstance(function, Task):
-                _check(parent, name, function)
-                setattr(parent, name, Task(function, name))
+    _adopt_tasks(cls)
     if not records(cls.__init__):
         record_making(cls)
     return cls
 
 
-def adopt_late(cls: type = Elf) -> None:
-    """Adopts what became of elves after their class statement: `@dataclass` adds an __init__."""
-    for child in type.__subclasses__(cls):
-        if not records(child.__init__):
-            record_making(child)
-        adopt_late(child)
+def _adopt_tasks(cls: type) -> None:
+    for parent in cls.__mro__:
+        for name, function in _own_tasks(parent).items():
+            if not isinstance(function, Task):
+                _check(parent, name, function)
+                setattr(parent, name, Task(function, name))
 
 
 def _own_tasks(cls: type) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from elfbook.errors import DeferredValueError
 from elfbook.evaluate import CHANGING
 from elfbook.nodes import ADVICE, Deferred, Frozen, Ledger, Node, lift
 
-__all__ = ["Value", "constant", "freeze", "gathered", "node_of", "value_of_job"]
+__all__ = ["Value", "freeze", "gathered", "value_of_job"]
 
 _put = object.__setattr__
 _SHARING = frozenset({"get", "setdefault"})
@@ -149,6 +149,7 @@ class Attribute(Value):
         _put(self, "_name", name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Value:
+        self._check_open()
         assert self._origin is not None
         owner, name = self._origin[0], self._name
         refs = tuple(map(owner._lift, (*args, *kwargs.values())))
@@ -301,16 +302,6 @@ def value_of_job(ledger: Ledger, job: int, outputs: tuple[str, ...] | None) -> V
 def gathered(tree: Any, ledger: Ledger) -> Value:
     """One value of any object with values inside."""
     return Value(ledger, lift(tree, ledger))
-
-
-def node_of(value: Value) -> Node:
-    """What the value stands for at this moment."""
-    return value._node
-
-
-def constant(tree: Any) -> Node:
-    """A node for an object that must hold no values."""
-    return lift(tree, Ledger(""))
 
 
 def freeze(tree: Any, key: bytes) -> Frozen:

@@ -10,9 +10,10 @@ from elfbook import ipython
 from elfbook.body import Cell, show_own_frames
 from elfbook.fold import start
 from elfbook.graph import Drawn
+from elfbook.local import run_here
 from elfbook.model import Manifest, Policy
 from elfbook.notebook import Notebook, current
-from elfbook.runs import Run
+from elfbook.runs import Run, shown_as
 from elfbook.trace import Recorder
 from elfbook.view import look
 from elfbook.words import plural
@@ -60,18 +61,33 @@ def begun(
     notebook: Notebook, run: Run, drawn: Drawn, options: Options, cell: Cell | None
 ) -> tuple[Run, bool]:
     """The handle with its run behind it, and whether that was under way already."""
-    joined = False
     if options.local:
-        from elfbook.local import run_here
-
-        run._watched = run_here(drawn, notebook.namespace, flow=run.flow, key=notebook.place.key())
-    else:
-        origin = notebook.origin(cell)
+        return notebook.hold(run_locally(notebook, run, drawn, options, cell)), False
+    origin = notebook.origin(cell)
+    try:
         run._watched, joined = notebook.portal.call(notebook.client.submit, run.flow, drawn, origin)
+    except KeyboardInterrupt as error:
+        shown_as(
+            error, f"interrupted while flow {run.flow} was being submitted: all of it was stored, or nothing"
+        )
+        raise
     held = notebook.runs.get(run.flow)
     if joined and held is not None and held.started and held.watched is run.watched:
         return held, True
     return notebook.hold(run), joined
+
+
+def run_locally(notebook: Notebook, run: Run, drawn: Drawn, options: Options, cell: Cell | None) -> Run:
+    """The run, over: every job has had its turn in this process."""
+    run.local, run.blobs = True, drawn.blobs
+    run._watched = run_here(
+        run.flow,
+        drawn,
+        key=notebook.place.key(),
+        namespace=notebook.namespace,
+        origin=notebook.origin(cell),
+    )
+    return run
 
 
 def run_cell(
@@ -84,7 +100,10 @@ def run_cell(
 ) -> Run | None:
     """The flow of a cell, started and shown as the notebook's mode wants it."""
     __tracebackhide__ = True
+    notebook.remarks.clear()
     drawn = record(notebook, flow, options, calls, cell.filename)
+    for remark in notebook.remarks:
+        say(remark)
     if options.dry:
         show_plan(notebook, flow, drawn, say)
         return None
@@ -107,6 +126,7 @@ def present(notebook: Notebook, run: Run, options: Options) -> None:
         notebook.show(run)
     if waits is not False:
         settle(run, None if waits is True else float(waits))
+        notebook.refresh(run)
     if not live and not options.quiet:
         notebook.show(run)
     if waits is not False and run.outcome == "failed":

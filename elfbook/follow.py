@@ -8,12 +8,13 @@ sequence they saw when it stops or the connection comes back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from elfbook.errors import StoreRegressed
+from elfbook.errors import MyceliumError, StoreRegressed
 from elfbook.link import NOT_FOUND, Entry, Link, Message, Refused, Unanswered
 
 HEARTBEAT_S = 1.0
@@ -65,6 +66,7 @@ class Follower:
                 if self._broken:
                     if undo:
                         await undo()
+                        await self._remove()
                     undo = await self._begin_again()
                 if self._entries:
                     entries, self._entries = self._entries, []
@@ -80,6 +82,7 @@ class Follower:
             self.link.on_return.remove(returned)
             if undo:
                 await undo()
+                await self._remove()
 
     def _note_return(self) -> None:
         self._broken = True
@@ -99,9 +102,11 @@ class Follower:
         while True:
             try:
                 return await self._begin()
-            except (Unanswered, Refused) as error:
-                if isinstance(error, Refused) and error.code not in NOT_FOUND:
-                    raise
+            except Refused as error:
+                if error.code not in NOT_FOUND:
+                    raise MyceliumError(f"the server does not let us read {self.stream}: {error}") from error
+                await asyncio.sleep(RETRY_S)
+            except Unanswered:
                 await asyncio.sleep(RETRY_S)
 
     async def _begin(self):
@@ -136,6 +141,11 @@ class Follower:
         self._heard = time.monotonic()
         await self._pull(FOLLOW_CREDIT)
         return undo
+
+    async def _remove(self) -> None:
+        """Have the server forget the consumer now: a thousand forgotten ones would slow it down."""
+        with contextlib.suppress(Unanswered):
+            await self.link.publish(f"$JS.API.CONSUMER.DELETE.{self.stream}.{self._consumer}")
 
     async def _check_progress(self) -> None:
         if not self.seen:
@@ -234,7 +244,7 @@ class Taker:
                 except (Unanswered, Refused):
                     await asyncio.sleep(RETRY_S)
                     continue
-            elif time.monotonic() - self._heard > SILENCE_S and self._wanted:
+            elif self._wanted and not self._broken and time.monotonic() - self._heard > SILENCE_S:
                 self._broken = True
                 continue
             await asyncio.sleep(RETRY_S)

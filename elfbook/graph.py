@@ -70,7 +70,7 @@ def draw(
                 arguments=frozen.expression,
                 parents=frozen.parents,
                 after=tuple(job for job in call.after if job not in frozen.parents),
-                turn=last.get(name) if name else None,
+                turn=last.get(name),
                 number=call.number,
                 line=call.line,
                 blobs=(*frozen.refs, *refs[call.elf]),

@@ -9,9 +9,9 @@ OVERVIEW = """\
 %elf [VERB ...]          act on workers and runs
 %%elf [flow NAME] [options]
 
-Define elves (classes with task_* methods), start flows of their calls on workers,
-and look after the runs. A run keeps going when you interrupt, restart the kernel
-or close the notebook; %elf attach brings it back.
+Define elves (classes with task_* methods), start flows of their calls on
+workers, and look after the runs. A run keeps going when you interrupt, restart
+the kernel or close the notebook; %elf attach brings it back.
 
 Everyday
   %elf up 4                four workers on this machine

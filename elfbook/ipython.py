@@ -117,6 +117,7 @@ def add_completion(shell: Shell, name: str, offer: Offer) -> Callable[[], None]:
         return {
             "completions": [SimpleCompletion(text=text, type=kind) for text, kind in found],
             "suppress": bool(found),
+            "ordered": True,
             "matched_fragment": fragment,
         }
 

@@ -35,18 +35,18 @@ class Job:
     @property
     def label(self) -> str:
         """`task_hello[2]`."""
-        return job_label(self.run.graph.jobs[self.number])
+        return job_label(self.run.plan.jobs[self.number])
 
     @property
     def task(self) -> str:
         """`Greeter.task_hello`."""
-        spec = self.run.graph.jobs[self.number]
-        return f"{self.run.graph.elves[spec.elf].elf}.{spec.task}"
+        spec = self.run.plan.jobs[self.number]
+        return f"{self.run.plan.elves[spec.elf].elf}.{spec.task}"
 
     @property
     def elf(self) -> str:
         """The name of its elf instance; empty for one without a name."""
-        return self.run.graph.elves[self.run.graph.jobs[self.number].elf].name
+        return self.run.plan.elves[self.run.plan.jobs[self.number].elf].name
 
     @property
     def state(self) -> State:
@@ -99,7 +99,7 @@ class Job:
 
     def retry(self, *, same_code: bool = False) -> Job:
         """This job, waiting to run again with what depends on it."""
-        self.run.retry(naming.full_label(self.run.graph, self.number), same_code=same_code)
+        self.run.retry(naming.full_label(self.run.plan, self.number), same_code=same_code)
         return self
 
     def __repr__(self) -> str:
@@ -107,6 +107,9 @@ class Job:
         if self.state is State.FAILED and self.failure is not None:
             more = f": {pages.error_line(self.failure)}"
         return f"{pages.glyph(self.state)} {self.label} {self.state}{more}"
+
+    def _repr_html_(self) -> str:
+        return pages.preformatted(repr(self))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and (self.run, self.number) == (other.run, other.number)
@@ -131,18 +134,17 @@ class Jobs(list[Job]):
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))
 
+    def _repr_html_(self) -> str:
+        return pages.preformatted(repr(self))
+
 
 class Results(Mapping[int, object]):
     """The values of a run's jobs, each decoded when it is asked for."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        ready: Mapping[int, object] | None = getattr(run.watched, "values", None)
-        self._ready = ready or {}
 
     def __getitem__(self, job: int) -> object:
-        if job in self._ready:
-            return self._ready[job]
         ref = self._run.ref(job)
         if ref is None:
             raise KeyError(job)

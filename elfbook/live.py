@@ -36,6 +36,8 @@ class LivePage:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._counted_at = 0.0
+        self._turn = threading.Lock()
+        """Held while a page is replaced: an older page must not come after a newer one."""
 
     def show(self) -> None:
         """The page is an output of the running cell; it follows the run from now on."""
@@ -45,6 +47,11 @@ class LivePage:
             self._thread = threading.Thread(target=self._keep_current, name="elfbook page", daemon=True)
             self._thread.start()
 
+    def refresh(self) -> None:
+        """The page shows the run as it is now."""
+        with self._turn:
+            self._replace(pages.bundle(self._run))
+
     def close(self) -> None:
         """The page stays as it is."""
         self._over.set()
@@ -53,7 +60,8 @@ class LivePage:
         try:
             self._follow()
         except ElfbookError as error:
-            self._replace(self._last_page(error))
+            with self._turn:
+                self._replace(self._last_page(error))
         except Exception:
             # A thread of ours must not print; the run itself is well without this page.
             log.exception("the page of flow %s is no longer refreshed", self._run.flow)
@@ -64,7 +72,8 @@ class LivePage:
             begun = time.monotonic()
             version, settled = run.watched.version, run.settled
             self._count_workers()
-            self._replace(pages.bundle(run))
+            self.refresh()
+            made_s = time.monotonic() - begun
             if run.watched.error is not None:
                 raise run.watched.error
             try:
@@ -72,8 +81,7 @@ class LivePage:
             except TimeoutError:
                 if settled:
                     return
-            took_s = time.monotonic() - begun
-            self._over.wait(max(EVERY_S - took_s, 0.0))
+            self._over.wait(max(EVERY_S - (time.monotonic() - begun), 0.0, SHARE * made_s))
 
     def _replace(self, bundle: pages.Bundle) -> None:
         for spot in self._spots:

@@ -99,7 +99,7 @@ def run_here(
     *,
     key: bytes,
     namespace: Mapping[str, object],
-    origin: Origin = Origin(),
+    origin: Origin | None = None,
     shown: Callable[[LocalRun], None] = lambda run: None,
 ) -> LocalRun:
     """Every job of the flow, run here; failed ones are in the state, as on workers.
@@ -107,7 +107,7 @@ def run_here(
     `shown` is called after each job. KeyboardInterrupt ends the flow and goes on up.
     """
     manifest = Manifest(
-        flow=flow, number=1, key="", jobs=len(drawn.graph.jobs), nonce="", graph=drawn.graph, origin=origin
+        flow=flow, number=1, key="", jobs=len(drawn.graph.jobs), nonce="", graph=drawn.graph, origin=origin or Origin()
     )
     run = LocalRun(manifest, drawn.graph, dict(drawn.revisions), start(drawn.graph, manifest.run))
     room = LocalRoom(key, namespace)

@@ -194,7 +194,7 @@ def rebindings(where: Script, node: ast.stmt, name: str) -> list[ast.stmt]:
     for each in where.statements[where.statements.index(node) + 1 :]:
         if name in _given(each):
             right = assigned(each, name)
-            if right is None or name not in _names(right):
+            if right is None or name not in names_in(right):
                 break
             found.append(each)
     return found
@@ -238,5 +238,6 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _names(node: ast.AST) -> set[str]:
+def names_in(node: ast.AST) -> set[str]:
+    """Return all names that stand in an expression."""
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}

@@ -13,6 +13,7 @@ from elfbook.grammar import Arguments, Verb, parse, silenced, split, unknown
 from elfbook.notebook import CURRENT, Notebook
 from elfbook.place import Place
 from elfbook.runs import Run
+from elfbook.version import __version__
 from elfbook.vocabulary import DEFINE, FLOW, VERBS
 
 Shell = Any
@@ -230,11 +231,19 @@ class Magic:
         )
 
     def do_attach(self, arguments: Arguments, quiet: bool) -> object:
-        found = verbs.attach(arguments.text("x"), everything=arguments.flag("all"), notebook=self.notebook)
+        self.notebook.remarks.clear()
+        if arguments.flag("all"):
+            found = verbs.attach_all(notebook=self.notebook)
+        else:
+            found = [verbs.attach(arguments.text("x"), notebook=self.notebook)]
         if not quiet:
+            for remark in self.notebook.remarks:
+                print(remark)
             for run in found:
+                if self.notebook.mode == "static" and not run.settled:
+                    flows.settle(run, None)
                 self.notebook.show(run)
-        return found[0] if len(found) == 1 else found
+        return found if arguments.flag("all") else found[0]
 
     def do_doctor(self, arguments: Arguments, quiet: bool) -> object:
         return self.say(verbs.doctor(notebook=self.notebook), quiet)
@@ -304,7 +313,7 @@ def unload(shell: Shell) -> None:
 
 def welcome(notebook: Notebook) -> str:
     """What is still here from before: workers, and runs of this notebook. Empty for nothing."""
-    from elfbook import __version__, hostfile
+    from elfbook import hostfile
 
     try:
         if hostfile.find(notebook.place) is None and not notebook.place.url:

@@ -124,6 +124,13 @@ def bind(signature: inspect.Signature, name: str, args: tuple, kwargs: dict) -> 
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
+        kinds = {parameter.kind for parameter in signature.parameters.values()}
+        if inspect.Parameter.VAR_KEYWORD in kinds and inspect.Parameter.POSITIONAL_ONLY in kinds:
+            # Python gives **kwargs also the names of positional parameters; `Signature.bind` forgets it.
+            names = {p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY}
+            rest = {key: value for key, value in kwargs.items() if key not in names}
+            if len(rest) < len(kwargs):
+                return bind(signature, name, args, rest)
         raise TypeError(f"{name}(): {error}") from None
 
 

@@ -310,16 +310,15 @@ def _place_literal(
 
 
 def _outside(order: list[Node]) -> set[Node]:
-    """Literals that travel as blobs: the large ones, and others until the rest is small enough."""
+    """Literals that travel as blobs: the largest, until the rest is small enough."""
     drafts = [node for node in order if node.step == "literal"]
-    outside = {node for node in drafts if node.rest[0].digest}
-    total = sum(len(node.rest[0].data) for node in drafts if node not in outside)
+    outside: set[Node] = set()
+    total = sum(len(node.rest[0].data) for node in drafts)
     for node in sorted(drafts, key=lambda node: -len(node.rest[0].data)):
         if total <= INLINE_LIMIT:
             break
-        if node not in outside:
-            outside.add(node)
-            total -= len(node.rest[0].data)
+        outside.add(node)
+        total -= len(node.rest[0].data)
     return outside
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from elfbook import ipython, source, values
 from elfbook.body import Cell
 from elfbook.elves import adopt, is_elf
-from elfbook.errors import DefinitionError
+from elfbook.errors import DefinitionError, ElfUsageError
 from elfbook.fold import to_reopen
 from elfbook.live import LivePage
 from elfbook.model import INLINE_LIMIT, Beat, Origin, Revision, State, ValueRef
@@ -45,6 +45,8 @@ class Notebook:
         self.seen_workers: tuple[str, ...] = ()
         self.blobs: dict[str, list[bytes | memoryview]] = {}
         """Large values that revisions name by digest."""
+        self.remarks: list[str] = []
+        """What is to be said with the next flow."""
         self.raw_cell = ""
         self.cell_id = ""
         self._client: Any = None
@@ -193,9 +195,12 @@ class Notebook:
         return lines
 
     def revision_of(self, elf: type) -> Revision:
-        """The elf's code at this moment: functions that it calls may have changed since."""
+        """The elf's code at this moment: what it calls may have changed since its cell ran."""
         revision = self.read(elf)
-        self.roster.define(revision)
+        before = self.roster.newest(revision.elf)
+        change = self.roster.define(revision)
+        if before is not None and change.kind in ("changed", "back"):
+            self.remarks.append(f"{change.text}  (what it uses has changed since its cell ran)")
         return revision
 
     def waiting_for(self, change: Change) -> list[str]:
@@ -206,8 +211,8 @@ class Notebook:
             ran: dict[str, int | None] = {}
             failed = 0
             for job in run.failed:
-                spec = run.graph.jobs[job.number]
-                use = run.graph.elves[spec.elf]
+                spec = run.plan.jobs[job.number]
+                use = run.plan.elves[spec.elf]
                 digest = run.state.jobs[job.number].revision or use.revision
                 if use.elf == change.elf and now is not None and digest != now.digest:
                     failed += 1
@@ -226,9 +231,7 @@ class Notebook:
 
     def hold(self, run: Run) -> Run:
         """The run is the one that its flow's name means here."""
-        before = self.runs.pop(run.flow, None)
-        if before is not None and before is not run and before.started and not before.settled:
-            self.close_page(before)
+        self.runs.pop(run.flow, None)
         self.runs[run.flow] = run
         return run
 
@@ -262,14 +265,15 @@ class Notebook:
         else:
             ipython.show(run._repr_mimebundle_())
 
-    def close_page(self, run: Run) -> None:
-        """The run's page stays as it is."""
-        page = self.pages.pop(f"{run.flow}.{run.number}", None)
+    def refresh(self, run: Run) -> None:
+        """The run's pages in this notebook show it as it is now."""
+        page = self.pages.get(f"{run.flow}.{run.number}")
         if page is not None:
-            page.close()
+            page.refresh()
 
     def retry(self, run: Run, jobs: list[int] | None = None, *, same_code: bool = False) -> int:
         """How many jobs wait to run again: the failed ones and what was skipped because of them."""
+        refuse_local(run, "run its cell again")
         chosen = to_reopen(run.state, jobs or None)
         if not chosen:
             return 0
@@ -277,9 +281,21 @@ class Notebook:
         self.portal.call(self.client.store, self.blobs_of(revisions.values()))
         return self.portal.call(self.client.reopen, run.watched, chosen, revisions)
 
+    def revision_in_use(self, run: Run, elf: str) -> Revision:
+        """The code of an elf that the run's jobs ran last or are to run."""
+        revisions = run.watched.revisions
+        digests = [
+            now.revision or run.plan.elves[spec.elf].revision
+            for spec, now in zip(run.plan.jobs, run.state.jobs, strict=True)
+            if run.plan.elves[spec.elf].elf == elf
+        ]
+        fallback = next(use.revision for use in run.plan.elves if use.elf == elf)
+        again = [now.revision for now in run.state.jobs if now.revision in digests and now.revision]
+        return revisions[next((digest for digest in reversed(again) if digest in revisions), fallback)]
+
     def present_code(self, run: Run, jobs: Iterable[int]) -> dict[str, Revision]:
         """The present code of each elf whose jobs run again, where this notebook has it."""
-        elves = {run.graph.elves[run.graph.jobs[job].elf].elf for job in jobs}
+        elves = {run.plan.elves[run.plan.jobs[job].elf].elf for job in jobs}
         found: dict[str, Revision] = {}
         for elf in sorted(elves):
             present = self.namespace.get(elf)
@@ -294,6 +310,7 @@ class Notebook:
 
     def cancel(self, run: Run, why: str = "", jobs: list[int] | None = None) -> int:
         """How many jobs were cancelled; no attempt of them starts any more."""
+        refuse_local(run, "it is over")
         return self.portal.call(self.client.cancel, run.watched, why, jobs)
 
     def job_labels(self) -> list[str]:
@@ -305,11 +322,17 @@ class Notebook:
                 continue
             for state in order:
                 found += [
-                    f"{run.flow}/{job_label(run.graph.jobs[job])}"
+                    f"{run.flow}/{job_label(run.plan.jobs[job])}"
                     for job, now in enumerate(run.state.jobs)
                     if now.state is state
                 ][:30]
         return found
+
+
+def refuse_local(run: Run, hint: str) -> None:
+    """ElfUsageError for a run that is in no store."""
+    if run.local:
+        raise ElfUsageError(f"flow {run.flow} ran in this kernel, with --local: {hint}")
 
 
 CURRENT: list[Notebook] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from elfbook import failures
@@ -13,7 +14,7 @@ from elfbook.errors import FlowFailed
 from elfbook.failures import coloured
 from elfbook.model import Failed, Failure, Lost, Output, State
 from elfbook.outline import job_label
-from elfbook.page import page, paragraph, safe
+from elfbook.page import page, paragraph, pre, safe
 from elfbook.picture import svg
 from elfbook.report import whole_page
 from elfbook.said import outputs_of
@@ -42,7 +43,9 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
         workers=None if static else notebook.workers_now,
         now=None if static else time.time(),
     )
-    return look(watched.manifest, watched.state, known, static=static)
+    view = look(watched.manifest, watched.state, known, static=static)
+    # A run in this kernel is in no store: there is nothing to retry.
+    return replace(view, steps=()) if run.local else view
 
 
 def bundle_of(view: RunView) -> Bundle:
@@ -53,6 +56,11 @@ def bundle_of(view: RunView) -> Bundle:
 def bundle(run: Run) -> Bundle:
     """The run's page and text as it stands."""
     return bundle_of(run.look())
+
+
+def preformatted(words: str) -> str:
+    """The same words as HTML."""
+    return f"<div>{pre(words.splitlines())}</div>"
 
 
 def with_note(html: str, note: str) -> str:
@@ -72,7 +80,7 @@ def flow_failed(run: Run, jobs: Iterable[int] | None = None) -> FlowFailed:
         job = next(iter(jobs))
         shown = failed_job(run.state, job, run.manifest, view.labels, static=view.static)
         lines = coloured(failures.job_lines(shown, view.labels, static=view.static))
-        message = f"{run.flow}/{job_label(run.graph.jobs[job])} failed: {one_line(shown.error)}"
+        message = f"{run.flow}/{job_label(run.plan.jobs[job])} failed: {one_line(shown.error)}"
         return FlowFailed(message, lines=(f"FlowFailed: {message}", "", *lines))
     message = summary(view)
     lines = raised_lines(view)
@@ -155,5 +163,8 @@ class Logs:
         if len(self._jobs) == 1:
             return self.text.rstrip("\n") or "nothing was printed"
         said = [output for _, outputs in self._outputs() for output in outputs]
-        lines = [line for entry in outputs_of(said, self._run.graph) for line in output_lines(entry)]
+        lines = [line for entry in outputs_of(said, self._run.plan) for line in output_lines(entry)]
         return "\n".join(lines) or "nothing was printed"
+
+    def _repr_html_(self) -> str:
+        return preformatted(repr(self))

@@ -124,8 +124,8 @@ class Portal:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._pid != os.getpid():
             raise ElfbookError(
-                "this process was forked from the one that uses elfbook, and the connection did not come along",
-                hint="Call elfbook in the first process, or import it in a process that was spawned, not forked.",
+                "this process was forked from the one that uses elfbook; its connection did not come along",
+                hint="Call elfbook in the first process, or in one that was spawned and not forked.",
             )
         if threading.current_thread() is self._thread:
             raise InternalError("the background loop was asked to wait for itself")

@@ -55,6 +55,10 @@ class Run:
         self._notebook = notebook
         self._watched = watched
         self.returned: object = None
+        self.local = False
+        """True when it ran in this process and is in no store."""
+        self.blobs: dict[str, list[bytes | memoryview]] = {}
+        """Large literals of a local run."""
 
     def returns(self, value: object) -> None:
         """Inside `with elfbook.flow(…)`: `value` is what the flow's result will be made of."""
@@ -73,7 +77,7 @@ class Run:
     def wait(self, timeout: float | None = None) -> Run:
         """This run, once all its jobs have ended, however they did."""
         __tracebackhide__ = True
-        self._wait_for(lambda: self.watched.settled(), timeout)
+        self._wait_for(self.watched.settled, timeout)
         return self
 
     def __await__(self) -> Generator[Any, None, object]:
@@ -86,6 +90,7 @@ class Run:
             except asyncio.CancelledError as error:
                 # An interrupted cell is cancelled like any task; it stays cancelled.
                 shown_as(error, self._stopped())
+                error.args = (self._stopped(),)
                 raise
         self._check()
         return await asyncio.to_thread(self._value) if self._is_large() else self._value()
@@ -163,11 +168,16 @@ class Run:
         if outcome == "failed":
             raise self.error
         results = Results(self)
-        blobs = {ref.digest: ref for ref in self.graph.blobs}
-        return evaluate(self.graph.result, results, self._decode, lambda digest: self.load(blobs[digest]))
+        return evaluate(self.plan.result, results, self._decode, self._blob)
+
+    def _blob(self, digest: str) -> object:
+        """A large literal of the flow's result."""
+        if digest in self.blobs:
+            return self._decode(b"".join(self.blobs[digest]))
+        return self.load(next(ref for ref in self.plan.blobs if ref.digest == digest))
 
     def _is_large(self) -> bool:
-        return any(ref.inline is None for ref in self.graph.blobs) or any(
+        return any(ref.inline is None for ref in self.plan.blobs) or any(
             ref is not None and ref.inline is None for ref in map(self.ref, range(len(self)))
         )
 
@@ -182,12 +192,10 @@ class Run:
         """The flow's result in a few words, without opening anything that could run code."""
         if not self.ok:
             return ""
-        if hasattr(self.watched, "values"):
-            return preview(self._value())
         refs = [self.ref(job) for job in range(len(self))]
         small = sum(ref.size for ref in refs if ref is not None) <= INLINE_LIMIT
         plain = all(ref is not None and ref.inline is not None and is_plain(ref.inline) for ref in refs)
-        return preview(self._value()) if small and plain and not self.graph.blobs else ""
+        return preview(self._value()) if small and plain and not self.plan.blobs else ""
 
     def _decode(self, data: bytes) -> object:
         return self._notebook.decode(data)
@@ -214,17 +222,17 @@ class Run:
             )
         try:
             if "[" in key:
-                return Job(self, naming.job_named(self.graph, key))
-            found = naming.jobs_named(self.graph, key)
+                return Job(self, naming.job_named(self.plan, key))
+            found = naming.jobs_named(self.plan, key)
             if not found:
-                raise naming.no_such_job(self.graph, key)
+                raise naming.no_such_job(self.plan, key)
         except ElfUsageError as error:
             raise NoSuchJob(str(error)) from None
         return Jobs(Job(self, job) for job in found)
 
     def _ipython_key_completions_(self) -> list[str]:
-        words = naming.known_words(self.graph)
-        failed = [naming.full_label(self.graph, job.number) for job in self.failed[:20]]
+        words = naming.known_words(self.plan)
+        failed = [naming.full_label(self.plan, job.number) for job in self.failed[:20]]
         return [*failed, *words]
 
     @property
@@ -289,16 +297,16 @@ class Run:
     @property
     def durability(self) -> str:
         """What the store promises: `durable`, `fast` or `memory`; `local` for a run in this kernel."""
-        return getattr(self.watched, "durability", "") or self._notebook.durability
+        return "local" if self.local else self._notebook.durability
 
     @property
-    def graph(self) -> Graph:
-        """The jobs and what they need of each other, as data. `picture` draws it."""
+    def plan(self) -> Graph:
+        """The jobs and what they need of each other, as data."""
         return self.watched.graph
 
     @property
-    def picture(self) -> pages.Picture:
-        """The graph with the states of its jobs, as an image."""
+    def graph(self) -> pages.Picture:
+        """The same as a picture with the states of the jobs; `graph.to_graphviz()` describes it."""
         return pages.Picture(self)
 
     @property
@@ -310,7 +318,7 @@ class Run:
 
     def retry(self, *jobs: str, same_code: bool = False) -> Run:
         """This run, its failed and skipped jobs waiting to run again with the present code."""
-        chosen = [naming.job_named(self.graph, job) for job in jobs]
+        chosen = [naming.job_named(self.plan, job) for job in jobs]
         self._notebook.retry(self, chosen, same_code=same_code)
         return self
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from elfbook import hostfile, pages
-from elfbook.checks import processes_of
 from elfbook.demo import orchestrate
-from elfbook.errors import ElfbookError
 from elfbook.flows import Flow, Options
 from elfbook.notebook import Notebook
 from elfbook.place import Place
 from elfbook.runs import Run
+from elfbook.strays import end_all
 from elfbook.view import first_words
 from elfbook.words import count, duration, plural
 
@@ -29,8 +27,6 @@ IDLE_S = 60.0
 """Should this process be killed outright, what it has started ends by itself after this."""
 BAR = 40
 LINE_EVERY_S = 0.5
-END_S = 10.0
-LOOK_S = 0.05
 LAST_REPORTS = 4
 
 
@@ -116,28 +112,6 @@ def place_of_its_own() -> Iterator[Place]:
 
 def interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def end_all(place: Place) -> None:
-    """No process that was started for the place runs any more, even if it was only starting."""
-    with contextlib.suppress(ElfbookError, OSError):
-        hostfile.stop(place, END_S)
-    # A host that was only starting did not answer. It takes its children along; one by one
-    # it would start them again.
-    end(lambda: list(processes_of(place, "elfbook.host")), signal.SIGTERM)
-    end(lambda: list(processes_of(place)), signal.SIGKILL)
-
-
-def end(left: Callable[[], list[int]], number: int) -> None:
-    """The processes are told to end, and have, or the time is over."""
-    begun = time.monotonic()
-    told: set[int] = set()
-    while (pids := left()) and time.monotonic() < begun + END_S:
-        for pid in set(pids) - told:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-        told.update(pids)
-        time.sleep(LOOK_S)
 
 
 def say(out: TextIO, line: str) -> None:

@@ -9,6 +9,7 @@ right by construction, in every version of Python.
 from __future__ import annotations
 
 import ast
+import functools
 import dis
 import inspect
 import warnings
@@ -156,7 +157,8 @@ def methods(node: ast.ClassDef) -> dict[str, list[ast.AST]]:
     return found
 
 
-def attributes(method: ast.AST) -> tuple[set[str], bool]:
+@functools.lru_cache(maxsize=4096)
+def attributes(method: ast.AST) -> tuple[frozenset[str], bool]:
     """Return all attribute names in a method, and whether `self` goes where we cannot see."""
     arguments = getattr(method, "args", None)
     order = [*arguments.posonlyargs, *arguments.args] if arguments else []
@@ -170,10 +172,11 @@ def attributes(method: ast.AST) -> tuple[set[str], bool]:
             seen.add(each.value)
         elif isinstance(each, ast.Name) and each.id == self_name:
             loads.append(each)
-    return names, any(each not in seen for each in loads)
+    return frozenset(names), any(each not in seen for each in loads)
 
 
-def normal(node: object, skip: frozenset[ast.AST] = frozenset()) -> str:
+@functools.lru_cache(maxsize=16384)  # texts are parsed once, so the same nodes come again
+def normal(node: ast.AST, skip: frozenset[ast.AST] = frozenset()) -> str:
     """Return a statement's normal form: no positions, comments or docstrings; `skip` left out.
 
     Empty fields are left out, so that a field new in some Python changes nothing.
@@ -205,7 +208,7 @@ def _normal(node: object, skip: frozenset[ast.AST], out: list[str]) -> None:
             out.append(",")
         out.append(")")
     else:
-        out.append(f"{type(node).__name__}:{node!r}")
+        out.append(repr(node))
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

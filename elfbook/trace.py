@@ -8,9 +8,9 @@ from contextvars import Token
 from typing import Any
 
 from elfbook import values
-from elfbook.elves import BoundTask, adopt_late
+from elfbook.elves import BoundTask
 from elfbook.errors import CannotSend, DeferredValueError, DefinitionError
-from elfbook.expr import Value, gathered, node_of, value_of_job
+from elfbook.expr import Value, gathered, value_of_job
 from elfbook.graph import Call, Drawn, Used, draw
 from elfbook.making import LISTENER, Listener, Use, bind, refuse_hollow, use_of
 from elfbook.model import Policy, Revision
@@ -46,7 +46,6 @@ class Recorder:
                 f"flow {self.flow} begins inside flow {outer.flow}, and flows do not nest",
                 hint=f"End {outer.flow} first, or call the tasks in {outer.flow} itself.",
             )
-        adopt_late()
         self._token = LISTENER.set(self)
         return self
 
@@ -202,8 +201,3 @@ def gather(*items: object) -> Any:
     """One value of the list of these values; outside a flow, simply the list."""
     flow = current()
     return list(items) if flow is None else gathered(list(items), flow._ledger)
-
-
-def jobs_behind(value: Value) -> list[int]:
-    """The jobs whose results a value needs."""
-    return jobs_of(node_of(value))

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from elfbook import __version__, hostfile, naming
+from elfbook import hostfile, naming
 from elfbook.checks import Report, examine
 from elfbook.errors import ElfUsageError, MyceliumUnreachable
 from elfbook.grammar import nearest
-from elfbook.model import Beat, Revision, State
+from elfbook.model import Beat, State
+from elfbook.naming import unique
 from elfbook.notebook import Notebook, current
 from elfbook.place import Place
 from elfbook.revive import revive
-from elfbook.runs import Run
+from elfbook.runs import Run, shown_as
+from elfbook.strays import end_all
 from elfbook.texts import shown_path
+from elfbook.version import __version__
 from elfbook.view import title_of
 from elfbook.words import GLYPHS, count, duration, listing, plural
 
@@ -62,9 +65,10 @@ def up(
     fresh = hostfile.find(place) is None
     try:
         report = hostfile.ensure(place, workers=wanted, kernel=kernel, elf=tuple(elf), keep=keep)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if fresh:
-            hostfile.stop(place)
+            end_all(place)
+        shown_as(error, "interrupted" + ": what had been started was ended again" * fresh)
         raise
     notebook.move(place)
     notebook.workers_now, notebook.seen_workers = len(report.workers), report.workers
@@ -221,15 +225,15 @@ def find(text: str, *, notebook: Notebook | None = None) -> Any:
         if run in beats:
             return beats[run]
     handle = notebook.run_named(*naming.run_reference(run))
-    return handle[naming.full_label(handle.graph, naming.job_named(handle.graph, job))] if job else handle
+    return handle[naming.full_label(handle.plan, naming.job_named(handle.plan, job))] if job else handle
 
 
 def job_anywhere(notebook: Notebook, label: str) -> Any:
     """The job of that label in the newest of this notebook's runs that has one."""
     for run in reversed(notebook.runs.values()):
-        if naming.jobs_named(run.graph, label):
-            return run[naming.full_label(run.graph, naming.job_named(run.graph, label))]
-    known = [naming.full_label(run.graph, job) for run in notebook.runs.values() for job in range(len(run))]
+        if naming.jobs_named(run.plan, label):
+            return run[naming.full_label(run.plan, naming.job_named(run.plan, label))]
+    known = [naming.full_label(run.plan, job) for run in notebook.runs.values() for job in range(len(run))]
     near = nearest(label, known)
     raise ElfUsageError(
         f"no run of this notebook has a job `{label}`" + (f"; did you mean `{near}`?" if near else ""),
@@ -266,43 +270,46 @@ def cancel(x: str, why: str = "", *, notebook: Notebook | None = None) -> Said:
     return Said(f"cancelled {plural(number, 'job')} of flow {run.flow}; what was done is kept", run)
 
 
-def attach(x: str = "", *, everything: bool = False, notebook: Notebook | None = None) -> list[Run]:
-    """Handles of runs, back under their names, with the elves as the runs have stored them."""
+def attach(x: str = "", *, notebook: Notebook | None = None) -> Run:
+    """The handle of a run, back under its flow's name, with the elves as the run has stored them.
+
+    Without a name it is the latest run that this notebook started.
+    """
     notebook = notebook or current()
-    if x:
-        flow, number = naming.run_reference(naming.parts(x)[0] or x)
-        chosen = [notebook.run_named(flow, number)]
-    else:
-        chosen = [notebook.run_named(flow) for flow in flows_to_attach(notebook, everything=everything)]
-    for run in chosen:
-        notebook.hold(run)
-        notebook.bind(run)
-        bring_back(notebook, run.watched.revisions.values())
-    return chosen
+    if not x:
+        x = flows_here(notebook)[0]
+    run = notebook.run_named(*naming.run_reference(naming.parts(x)[0] or x))
+    notebook.hold(run)
+    remarks = [notebook.bind(run), *bring_back(notebook, run)]
+    notebook.remarks += [remark for remark in remarks if remark]
+    return run
 
 
-def flows_to_attach(notebook: Notebook, *, everything: bool) -> list[str]:
-    """The flows of this notebook, the oldest first; only the latest unless all are wanted."""
+def attach_all(*, notebook: Notebook | None = None) -> list[Run]:
+    """The handles of all flows that this notebook started, the oldest first."""
+    notebook = notebook or current()
+    return [attach(flow, notebook=notebook) for flow in reversed(flows_here(notebook))]
+
+
+def flows_here(notebook: Notebook) -> list[str]:
+    """The flows that this notebook started, the newest first."""
     mine = notebook.origin(None).notebook
-    found = [
-        line
-        for line in notebook.portal.call(notebook.client.runs)[::-1]
-        if line.manifest.origin.notebook == mine
-    ]
-    flows = list(dict.fromkeys(line.flow for line in found))
-    if not flows:
+    lines = reversed(notebook.portal.call(notebook.client.runs))
+    found = unique(line.flow for line in lines if line.manifest.origin.notebook == mine)
+    if not found:
         raise ElfUsageError("this notebook has no runs in the store", hint="See  %elf runs")
-    return flows[::-1] if everything else flows[:1]
+    return found
 
 
-def bring_back(notebook: Notebook, revisions: Iterable[Revision]) -> list[str]:
+def bring_back(notebook: Notebook, run: Run) -> list[str]:
     """Elves whose cells have not been run in this kernel are defined as the run has stored them."""
-    remarks = [
+    present = [notebook.revision_in_use(run, elf) for elf in unique(use.elf for use in run.plan.elves)]
+    return [
         revive(notebook, revision)
-        for revision in revisions
+        or f"{revision.elf} is defined as flow {run.flow} has it; its cell was not run yet"
+        for revision in present
         if notebook.roster.newest(revision.elf) is None and revision.elf not in notebook.namespace
     ]
-    return [remark for remark in remarks if remark]
 
 
 def doctor(*, notebook: Notebook | None = None) -> Report:

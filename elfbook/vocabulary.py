@@ -150,7 +150,8 @@ FLOW = Verb(
     ),
     ("%%elf flow party", "%%elf flow crawl --retries 2 --timeout 90s", "%%elf flow party --local"),
     'with elfbook.flow("party") as party: ...',
-    "The value of the cell's last line is the flow's result; without one it is the list of\n"
-    "the values that no other job takes. If the same flow is still running, the cell joins it.",
+    "The value of the cell's last line is the flow's result; without one it is the\n"
+    "list of the values that no other job takes. While the same flow is running, the\n"
+    "cell joins it instead of starting another.",
     start="%%elf",
 )

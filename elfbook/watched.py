@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
-from elfbook.errors import ElfbookError
+from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.fold import RunState, fold
 from elfbook.follow import Follower
+from elfbook.link import Unanswered
 from elfbook.model import Graph, Manifest, Output, Revision, ValueRef
 from elfbook.mycelium import Mycelium
 from elfbook.wire import decode, unseal
@@ -29,17 +31,34 @@ class Watched:
     """Why watching ended early; None while all is well."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task] = field(default_factory=list)
-    _outputs_left: int | None = None
 
     @property
     def run(self) -> str:
         return self.manifest.run
 
     def begin(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._follow(self.mycelium.follow_run(self.run), self._take_facts)),
-            asyncio.create_task(self._follow(self.mycelium.follow_outputs(self.run), self._take_outputs)),
-        ]
+        """Follow the run until it has settled; does nothing while it is followed already."""
+        if not self._tasks:
+            follow = asyncio.create_task
+            self._tasks = [
+                follow(self._follow(self.mycelium.follow_run(self.run), self._take_facts)),
+                follow(self._follow(self.mycelium.follow_outputs(self.run), self._take_outputs)),
+                follow(self._until_over()),
+            ]
+
+    async def _until_over(self) -> None:
+        """A settled run needs no followers: a server has room for a thousand of them."""
+        while not self.state.settled:
+            await self._changed.wait()
+        with contextlib.suppress(MyceliumError, Unanswered):
+            await self.complete_outputs()
+        _, followers = self._tasks.pop(), self._tasks
+        self._tasks = []
+        for task in followers:
+            task.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
+        if not self.state.settled:
+            self.begin()  # it was opened again meanwhile
 
     async def _follow(self, follower: Follower, take) -> None:
         try:
@@ -47,7 +66,7 @@ class Watched:
                 for entry in batch:
                     take(entry)
                 self._note_change()
-        except ElfbookError as error:
+        except (ElfbookError, Unanswered) as error:
             self.error = error
             self._note_change()
 
@@ -83,6 +102,8 @@ class Watched:
         async for entry in self.mycelium.read(names.jobs, names.jobs_of(self.run)):
             self._take_facts(entry)
         await self.complete_outputs()
+        if not self.state.settled:
+            self.begin()
 
     async def complete_outputs(self) -> None:
         """Holds afterwards: `outputs` has everything stored up to now."""
@@ -91,7 +112,9 @@ class Watched:
         async for entry in self.mycelium.read(names.output, names.outputs_of(self.run)):
             for output in decode(entry.data, tuple[Output, ...]):
                 outputs.setdefault(output.job, []).append(output)
-        self.outputs.update(outputs)
+        if outputs != self.outputs:
+            self.outputs.update(outputs)
+            self._note_change()
 
     async def learn(self, digest: str, ref: ValueRef) -> None:
         """Have the revision of that digest among `revisions`."""

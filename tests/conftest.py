@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 
+import elfbook
 from elfbook import hostfile, server
 from elfbook.place import Place
 
 LOOK_S = 0.01
-MARK = "ELFBOOK_TEST_PLACE"
-"""In the environment of whatever a test starts, so that what is left of it can be found."""
 
 
 async def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> object:
@@ -43,30 +42,29 @@ def until() -> Callable:
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Every live process that was started for a place: number to command line."""
+    """Every live process whose command line names the folder, by its number."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             command = (entry / "cmdline").read_bytes()
-            environment = (entry / "environ").read_bytes()
             ended = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
         except OSError:
             continue
-        if not ended and (os.fsencode(folder) in command or f"{MARK}={folder}\0".encode() in environment):
+        if not ended and os.fsencode(folder) in command:
             found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found
 
 
 def clear(folder: Path) -> None:
-    """Ends and removes what is left in a test's folder; fails when something was left running."""
+    """Ends what was started for the folder and removes it; fails when something did not end."""
     place = Place(folder / "state")
     try:
         hostfile.stop(place)
         server.stop_server(place)
         deadline = time.monotonic() + 5
-        while (left := processes_of(folder)) and time.monotonic() < deadline:
+        while processes_of(folder) and time.monotonic() < deadline:
             time.sleep(LOOK_S)
     finally:
         left = processes_of(folder)
@@ -78,25 +76,18 @@ def clear(folder: Path) -> None:
     assert not runtime, f"left in the folder for sockets: {runtime}"
 
 
-@pytest.fixture(scope="session")
-def new_folder() -> Iterator[Callable[[], Path]]:
-    """Gives folders with a short path, as socket names may have at most 107 characters."""
-    made = []
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder for one module's place; its path is short, as socket names may have 107 characters.
 
-    def make() -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="e"))
-        (folder / "tmp").mkdir()
-        made.append(folder)
-        return folder
-
-    yield make
-    for folder in made:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def place(new_folder: Callable[[], Path]) -> Iterator[Place]:
-    """An empty place; whatever was started for it is ended, and nothing may be left."""
-    folder = new_folder()
-    yield Place(folder / "state")
-    clear(folder)
+    Processes started meanwhile find elfbook, also where it is not installed, and keep their
+    sockets in the folder. When the module ends, nothing of the place may be left.
+    """
+    made = Path(tempfile.mkdtemp(prefix="e"))
+    (made / "tmp").mkdir()
+    paths = [str(Path(elfbook.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(made / "tmp"))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+        yield made
+        clear(made)

@@ -170,6 +170,41 @@ def test_a_class_lives_again_without_the_list_of_texts(name: str) -> None:
     assert result(Notebook(*ALIVE[name].cells, tell_texts=False).read()) == ALIVE[name].expected
 
 
+AS_TEXT = [
+    "a decorator that hides", "a partial", "two lambdas", "a second name", "a second name of a class",
+    "a table of functions", "a closure", "a namedtuple", "an enum by call", "a type variable",
+    "a member of an enum", "cached", "cached afterwards", "dispatch",
+]
+
+
+@pytest.mark.parametrize("name", AS_TEXT)
+def test_definitions_travel_as_text_and_not_as_values(name: str) -> None:
+    assert Notebook(*ALIVE[name].cells).read().captures == ()
+
+
+@pytest.mark.parametrize("tell_texts", [True, False])
+def test_a_second_name_whose_statement_is_not_known(tell_texts: bool) -> None:
+    notebook = Notebook("def f(): return 1", ELF.format("g()"), tell_texts=tell_texts)
+    notebook.names["g"] = notebook.names["f"]
+    revision = notebook.read()
+    assert (revision.captures, result(revision)) == ((), 1)
+
+
+def test_a_function_that_another_cell_makes_into_something_else() -> None:
+    notebook = Notebook(
+        "import functools\ndef f(): return f.cache_info().hits", "f = functools.cache(f)", ELF.format("f()")
+    )
+    revision = notebook.read()
+    assert [each.label for each in revision.pieces][1:] == [f"Cell In[{n}]" for n in (1, 2, 3)]
+    assert (revision.captures, result(revision)) == ((), 0)
+
+
+def test_an_earlier_class_of_the_same_name_in_the_same_cell() -> None:
+    text = "class E:\n    def task_a(self): return {}\n"
+    notebook = Notebook(text.format(1) + "old = E\n" + text.format(2))
+    assert result(notebook.read("old")) == 1
+
+
 def test_nothing_is_run_while_reading() -> None:
     notebook = Notebook(
         "log = []\ndef f(x=log.append('default')): return x",
@@ -225,7 +260,8 @@ def test_each_text_with_future_imports_brings_them() -> None:
 
 def test_a_cell_comes_in_several_pieces_when_definitions_ask_for_it() -> None:
     notebook = Notebook(
-        "class A:\n    def a(self): return 1\nif 'B' in globals():\n    class C(B):\n        def c(self): pass",
+        "class A:\n    def a(self): return 1\n"
+        "if 'B' in globals():\n    class C(B):\n        def c(self): pass",
         "class B(A):\n    def b(self): pass",
     )
     notebook.again(1)
@@ -233,6 +269,18 @@ def test_a_cell_comes_in_several_pieces_when_definitions_ask_for_it() -> None:
     revision = notebook.read()
     assert [each.label for each in revision.pieces] == [f"Cell In[{n}]" for n in (1, 2, 1, 3)]
     assert result(revision) == 1
+
+
+def test_imports_come_from_the_most_public_place() -> None:
+    revision = Notebook("from concurrent.futures import Future", ELF.format("Future")).read()
+    assert sys.modules["concurrent.futures"].Future.__module__ == "concurrent.futures._base"
+    assert revision.pieces[0].text == "from concurrent.futures import Future\n"
+
+
+@pytest.mark.parametrize("name", ["random", "randint"])
+def test_methods_of_a_librarys_hidden_object_are_imported(name: str) -> None:
+    notebook = Notebook(f"from random import {name}", ELF.format(name), tell_texts=False)
+    assert notebook.read().pieces[0].text == f"from random import {name}\n"
 
 
 def test_the_own_base_class_is_imported_from_elfbook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,21 +49,48 @@ JOB = ["job", [], 0]
 
 GOLDEN = [
     (b'x1LE1J{"$":"tuple","v":[{"$":"tuple","v":["Ada"]},{}]}', (), (("Ada",), {})),
-    (b'x1NW\x00\x00\x00{"v":1,"nodes":[["job",[],0],["tuple",[0]],["dict",[]],["tuple",[1,2]]],"root":3,"a":1}',
-     (7,), ((7,), {})),
+    (
+        b'x1NW\x00\x00\x00{"v":1,"nodes":[["job",[],0],["tuple",[0]],["dict",[]],["tuple",[1,2]]],"root":3,"a":1}',
+        (7,),
+        ((7,), {}),
+    ),
     (expression([JOB, ["atom", [], 1], ["op", [0, 1], "add"]]), (4,), 5),
-    (expression([JOB, ["literal", [], 0], ["op", [0, 1], "getitem"]], None, (encoded(slice(1, None)),)), ("abc",), "bc"),
+    (
+        expression([JOB, ["literal", [], 0], ["op", [0, 1], "getitem"]], None, (encoded(slice(1, None)),)),
+        ("abc",),
+        "bc",
+    ),
     (expression([JOB, ["atom", [], "k"], ["dict", [1, 0]]]), (3,), {"k": 3}),
     (expression([JOB, ["attribute", [0], "real"]]), (3,), 3),
     (expression([JOB, ["atom", [], ","], ["call", [0, 1], "split", []]]), ("a,b",), ["a", "b"]),
     (expression([JOB, ["atom", [], 1], ["call", [0, 1], "split", ["maxsplit"]]]), ("a b c",), ["a", "b c"]),
-    (expression([JOB, ["atom", [], 9], ["change", [0, 1], "method", "append", 1, []], ["part", [2], 0],
-                 ["part", [2], 1], ["list", [0, 3, 4]]]), ([1],), [[1], [1, 9], None]),
-    (expression([["literal", [], 0], JOB, ["fill", [0, 1], [1]]], None, (encoded([1, None, 3]),)), (2,), [1, 2, 3]),
-    (expression([["literal", [], 0], JOB, ["fill", [0, 1], [0]]], None, (encoded({"a": None}),)), (2,), {"a": 2}),
+    (
+        expression(
+            [
+                JOB,
+                ["atom", [], 9],
+                ["change", [0, 1], "method", "append", 1, []],
+                ["part", [2], 0],
+                ["part", [2], 1],
+                ["list", [0, 3, 4]],
+            ]
+        ),
+        ([1],),
+        [[1], [1, 9], None],
+    ),
+    (
+        expression([["literal", [], 0], JOB, ["fill", [0, 1], [1]]], None, (encoded([1, None, 3]),)),
+        (2,),
+        [1, 2, 3],
+    ),
+    (
+        expression([["literal", [], 0], JOB, ["fill", [0, 1], [0]]], None, (encoded({"a": None}),)),
+        (2,),
+        {"a": 2},
+    ),
     (expression([["literal", [], 0], JOB, ["fill", [0, 1], [0]]], None, (encoded((None, 1)),)), (2,), (2, 1)),
     (expression([JOB, JOB, ["set", [0]], ["frozenset", [1]], ["op", [2, 3], "or_"]]), (2,), {2}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("data", "results", "value"), GOLDEN, ids=range(len(GOLDEN)))
@@ -81,9 +108,11 @@ def test_a_blob_is_asked_for_by_its_digest() -> None:
     assert evaluate.evaluate(data, {}, literal, {"abc": 7}.__getitem__) == 7
 
 
-@pytest.mark.parametrize("data", [b"", b"x2N123", b"garbage" * 9, expression([JOB]).replace(b'"v": 1', b'"v": 2')])
+@pytest.mark.parametrize(
+    "data", [b"", b"x2N123", b"garbage" * 9, expression([JOB]).replace(b'"v": 1', b'"v": 2')]
+)
 def test_other_versions_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="of elfbook|another version"):
+    with pytest.raises(ValueError, match=r"of elfbook|another version"):
         computed(data, 1)
 
 
@@ -164,7 +193,12 @@ def test_in_place_operators_and_methods_leave_their_object_alone() -> None:
 
 def test_a_change_inside_reaches_the_whole() -> None:
     nodes = [JOB, ["atom", [], "a"], ["op", [0, 1], "getitem"], ["atom", [], 9]]
-    nodes += [["change", [0, 2, 3], "method", "append", 2, []], ["part", [4], 0], ["part", [4], 1], ["part", [4], 2]]
+    nodes += [
+        ["change", [0, 2, 3], "method", "append", 2, []],
+        ["part", [4], 0],
+        ["part", [4], 1],
+        ["part", [4], 2],
+    ]
     given = {"a": [1], "b": [2]}
     whole, part, nothing = computed(expression([*nodes, ["list", [5, 6, 7]]]), given)
     assert (whole, part, nothing) == ({"a": [1, 9], "b": [2]}, [1, 9], None)
@@ -225,10 +259,30 @@ HOSTILE = [
     (call("dump", "/nowhere/at/all"), (np.arange(3),)),
     (call("__reduce__"), (Account(),)),
     (call("send", None), (GENERATOR,)),
-    *((expression([JOB, JOB, ["op", [0, 1], name]]), ("a", "b")) for name in (
-        "getattr", "eval", "exec", "__import__", "methodcaller", "attrgetter", "itemgetter", "call", "open", "", None,
-        "setitem", "concat", "isinstance", 5)),
-    *((expression([JOB, [name, [0], "x", "y"]]), (1,)) for name in ("eval", "import", "__class__", None, 7, "lambda")),
+    *(
+        (expression([JOB, JOB, ["op", [0, 1], name]]), ("a", "b"))
+        for name in (
+            "getattr",
+            "eval",
+            "exec",
+            "__import__",
+            "methodcaller",
+            "attrgetter",
+            "itemgetter",
+            "call",
+            "open",
+            "",
+            None,
+            "setitem",
+            "concat",
+            "isinstance",
+            5,
+        )
+    ),
+    *(
+        (expression([JOB, [name, [0], "x", "y"]]), (1,))
+        for name in ("eval", "import", "__class__", None, 7, "lambda")
+    ),
     (change("setattr", "__class__", 1), (Account(),)),
     (change("setattr", "total", 1), (Account,)),
     (change("setattr", "path", 1), (sys,)),
@@ -244,19 +298,21 @@ HOSTILE = [
     (expression([JOB, ["list", ["0"]]]), (1,)),
     (expression([JOB], 10**9), (1,)),
     (expression([JOB], -1), (1,)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("data", "results"), HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_expression_is_refused(data: bytes, results: tuple) -> None:
-    with pytest.raises((Refused, TypeError)) as caught:
+    with pytest.raises(Refused):
         computed(data, *results)
-    assert caught.type is Refused or "unhashable" in str(caught.value)
 
 
 NAMES = st.sampled_from(
-    ["__class__", "__globals__", "__subclasses__", "mro", "format", "append", "real", "keys", "get", "copy", "pop", "x"]
-    + ["eval", "getitem", "add", "slice", "mod", "iadd", "encode", "decode", "join", "method", "setattr", "setitem"]
+    [
+        *("__class__", "__globals__", "__subclasses__", "mro", "format", "eval", "encode", "decode"),
+        *("append", "real", "keys", "get", "copy", "pop", "x", "join", "deposit", "history", "total"),
+        *("getitem", "add", "slice", "mod", "iadd", "eq"),
+    ]
 )
 KINDS = st.sampled_from(["method", "setitem", "delitem", "setattr", "delattr", "eval"])
 STEPS = st.sampled_from([*evaluate._STEPS, "eval", "import"])
@@ -271,7 +327,12 @@ def tables(draw: st.DrawFn) -> list:
         step = draw(STEPS)
         refs = draw(st.lists(st.integers(0, len(nodes) - 1), min_size=1, max_size=3))
         name, place = draw(NAMES), draw(st.integers(0, 2))
-        shapes = {"call": [name, []], "change": [draw(KINDS), name, 1, []], "part": [place], "fill": [[place]]}
+        shapes = {
+            "call": [name, []],
+            "change": [draw(KINDS), name, 1, []],
+            "part": [place],
+            "fill": [[place]],
+        }
         nodes.append([step, refs, *shapes.get(step, [name])])
     return nodes
 
@@ -286,7 +347,11 @@ def test_no_expression_leads_to_builtins_code_or_modules(nodes: list) -> None:
     stack = [value]
     while stack:
         item = stack.pop()
-        stack.extend(item if isinstance(item, list | tuple | set) else item.values() if isinstance(item, dict) else ())
-        bound = isinstance(item, types.BuiltinFunctionType) and not isinstance(item.__self__, types.ModuleType)
+        stack.extend(
+            item if isinstance(item, list | tuple | set) else item.values() if isinstance(item, dict) else ()
+        )
+        bound = isinstance(item, types.BuiltinFunctionType) and not isinstance(
+            item.__self__, types.ModuleType
+        )
         assert item in (function, sys) or bound or not isinstance(item, INSIDE)
         assert item not in (type, object) or item is object  # mro() of a class ends there

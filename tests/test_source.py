@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from elfbook.cells import blank_magics
 from elfbook.declared import declared_outputs
 from elfbook.model import Parameter, Revision, TaskSpec, ValueRef
+from elfbook.parts import digest
 from elfbook.source import SourceText, read_elf
 
 
@@ -296,6 +297,21 @@ def test_elves_of_different_names_differ() -> None:
     assert revision_of(text).digest != revision_of(text, name="F").digest
 
 
+def test_elves_that_need_each_other_differ_too() -> None:
+    text = "class E:\n    def task_a(self): return F\nclass F:\n    def task_a(self): return E"
+    assert revision_of(text).digest != revision_of(text, name="F").digest
+
+
+def test_a_digest_is_of_a_set() -> None:
+    assert digest(["a", "b"]) == digest(["b", "a", "b"]) != digest(["ab"])
+
+
+def test_a_function_made_anew_in_another_cell_is_in_the_tasks_digest() -> None:
+    cells = ["import functools\ndef f(): return {}", "f = functools.cache(f)",
+             "class E:\n    def task_a(self): return f()"]
+    assert task(cells[0].format(1), *cells[1:]).digest != task(cells[0].format(2), *cells[1:]).digest
+
+
 REACHED = [
     # body of task_a, does a change of `inner` change it?
     ("self.inner()", True),
@@ -333,11 +349,11 @@ def test_values_of_the_users_own_classes_have_stable_digests() -> None:
         @dataclasses.dataclass
         class P:
             x: object
-        p = [P({{'k': (Kind.{}, {{1, 2}}, P(None))}})]
+        p = [P({{'k': (Kind.{}, {{{}, {}}}, P(None))}})]
         class E:
             def task_a(self): return p
     """
-    one, again, other = (revision_of(text.format(kind)).digest for kind in "AAB")
+    one, again, other = (revision_of(text.format(*each)).digest for each in ["A08", "A80", "B08"])
     assert one == again != other
 
 

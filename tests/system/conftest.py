@@ -1,0 +1,269 @@
+"""A whole mycelium for each module: server, scheduler and two workers as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from elfbook import hostfile, values
+from elfbook.client import Client, Watched
+from elfbook.elves import adopt, is_elf
+from elfbook.model import (
+    Claimed,
+    Origin,
+    Policy,
+    Revision,
+    State,
+    Stored,
+    Succeeded,
+    ValueRef,
+)
+from elfbook.place import Place, read_json
+from elfbook.source import SourceText, read_elf
+from elfbook.trace import Recorder
+
+WORKERS = 2
+ROLES = ("worker", "kernel", "scheduler", "host", "server", "everything")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@dataclass
+class Tree:
+    """The processes of a place, and how to end them."""
+
+    place: Place
+    folder: Path
+
+    def facts(self) -> hostfile.HostFacts | None:
+        return hostfile.find(self.place)
+
+    async def whole(self, workers: int = WORKERS) -> hostfile.HostReport:
+        """Holds afterwards: everything runs that should, started again if it has ended."""
+        return await asyncio.to_thread(hostfile.ensure, self.place, workers=workers)
+
+    async def worker(self, client: Client, name: str) -> dict:
+        """The numbers of a worker's two processes, as `pid` and `kernel_pid`."""
+        for _ in range(50):
+            for beat in await client.workers():
+                if beat.worker == name:
+                    return {"pid": beat.pid, "kernel_pid": beat.kernel_pid}
+        pytest.fail(f"no worker {name!r} has answered")
+
+    async def kill(self, role: str, client: Client, worker: str = "") -> None:
+        """kill -9 of one process, of the one whose worker is given where there are several."""
+        for number in await self.numbers(role, client, worker):
+            send(number, signal.SIGKILL)
+
+    async def numbers(self, role: str, client: Client, worker: str = "") -> list[int]:
+        facts = await asyncio.to_thread(self.facts)
+        server = read_json(self.place.server_file)["pid"]
+        if role == "server":
+            return [server]
+        if role == "host":
+            return [facts.pid]
+        if role == "scheduler":
+            return [facts.scheduler_pid]
+        if role == "worker":
+            return [each["pid"] for each in facts.workers if each["name"] == worker]
+        if role == "kernel":
+            return [(await self.worker(client, worker))["kernel_pid"]]
+        kernels = [beat.kernel_pid for beat in await client.workers()]
+        return [facts.pid, facts.scheduler_pid, *(each["pid"] for each in facts.workers), *kernels, server]
+
+    def log(self, name: str) -> str:
+        path = self.place.logs / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+
+def send(number: int, signal_number: int) -> None:
+    """A signal to a process that may have ended; never to number 0, which would be ourselves."""
+    assert number > 1
+    try:
+        os.kill(number, signal_number)
+    except ProcessLookupError:
+        return
+
+
+@pytest.fixture(scope="module")
+def tree(folder: Path) -> Iterator[Tree]:
+    """A place with two workers, for all tests of the module."""
+    made = Tree(Place(folder / "state"), folder)
+    hostfile.ensure(made.place, workers=WORKERS)
+    yield made
+
+
+@pytest_asyncio.fixture
+async def client(tree: Tree) -> AsyncIterator[Client]:
+    await tree.whole()
+    opened = await Client.open(tree.place)
+    yield opened
+    await opened.close()
+
+
+@dataclass
+class Book:
+    """A notebook without Jupyter: cells with elves, and flows that call them."""
+
+    client: Client
+    names: dict = field(default_factory=lambda: {"__name__": "__main__"})
+    texts: dict[str, SourceText] = field(default_factory=dict)
+    revisions: dict[type, Revision] = field(default_factory=dict)
+
+    def cell(self, text: str) -> dict:
+        """Run a cell; what it defines is in the result."""
+        number = len(self.texts) + 1
+        filename = f"<cell {number}>"
+        self.texts[filename] = SourceText(filename, f"Cell In[{number}]", text)
+        exec(compile(text, filename, "exec"), self.names)
+        for value in list(self.names.values()):
+            if is_elf(value):
+                adopt(value)
+        return self.names
+
+    def revision(self, cls: type) -> Revision:
+        if cls not in self.revisions:
+            self.revisions[cls] = read_elf(
+                cls,
+                text_of=self.texts.get,
+                namespace_of=lambda module: self.names if module == "__main__" else vars(sys.modules[module]),
+                encode=self.encoded,
+                is_library=lambda module: True,
+            )
+        return self.revisions[cls]
+
+    def encoded(self, value: object) -> ValueRef:
+        data = b"".join(bytes(part) for part in values.encode(value, self.client.key))
+        return ValueRef(digest=hashlib.sha256(data).hexdigest(), size=len(data), inline=data)
+
+    def draw(self, calls: Callable[[], object], flow: str = "flow", **policy):
+        """The graph of a flow that makes these calls."""
+        with Recorder(flow) as recorder:
+            result = calls()
+        return recorder.graph(result, Policy(**policy), revision_of=self.revision, key=self.client.key)
+
+    async def submit(self, flow: str, calls: Callable[[], object], **policy) -> Watched:
+        watched, _ = await self.client.submit(flow, self.draw(calls, flow, **policy), Origin())
+        return watched
+
+    async def running(self, watched: Watched, job: int, timeout_s: float = 20.0) -> str:
+        """The worker that has claimed the job, once one has."""
+        async with asyncio.timeout(timeout_s):
+            while watched.state.jobs[job].state is not State.RUNNING:
+                await watched.changed(watched.version)
+        return watched.state.jobs[job].worker
+
+    async def settled(self, watched: Watched, timeout_s: float = 40.0) -> Watched:
+        """The run once it has ended; fails, and says how far it came, after the limit."""
+        try:
+            await asyncio.wait_for(watched.settled(), timeout_s)
+        except TimeoutError:
+            stuck = [f"{n}: {job}" for n, job in enumerate(watched.state.jobs) if job.ended_at is None]
+            pytest.fail(f"{watched.run} has not ended after {timeout_s:g} s:\n" + "\n".join(stuck[:10]))
+        return watched
+
+    async def value(self, watched: Watched, job: int) -> object:
+        event = watched.state.jobs[job].event
+        assert isinstance(event, Succeeded), event
+        return values.decode(await self.client.fetch(event.value), self.client.key)
+
+    async def values(self, watched: Watched) -> list[object]:
+        return [await self.value(watched, job) for job in range(len(watched.graph.jobs))]
+
+    async def facts(self, watched: Watched) -> list[Stored]:
+        """Every stored fact of the run, in order."""
+        mycelium, names = self.client.mycelium, self.client.mycelium.names
+        return [
+            mycelium.stored(entry)[1]
+            async for entry in mycelium.read(names.jobs, names.jobs_of(watched.run))
+        ]
+
+    async def check(self, watched: Watched, *, attempts: int | None = None) -> None:
+        """What must be true of every run that ended: the guarantees, read from its log."""
+        facts = await self.facts(watched)
+        ends = {}
+        for fact in facts:
+            assert fact.job not in ends, f"a fact about job {fact.job} after its end: {fact}"
+            if isinstance(fact.event, Succeeded):
+                ends[fact.job] = fact.seq
+            if isinstance(fact.event, Claimed):
+                spec = watched.graph.jobs[fact.job]
+                early = [each for each in spec.parents + spec.after if each not in ends]
+                assert not early, f"job {fact.job} began before {early} had succeeded"
+        for number, job in enumerate(watched.state.jobs):
+            assert job.state is not State.DONE or number in ends
+            assert attempts is None or job.attempt <= attempts
+
+
+@pytest.fixture
+def book(client: Client) -> Book:
+    made = Book(client)
+    made.cell(ELVES)
+    return made
+
+
+ELVES = '''\
+import os
+import time
+
+
+class Gate:
+    """Jobs that begin and end when a test wants; each beginning is a line in a file."""
+
+    def task_pass(self, folder, word, *earlier):
+        with open(os.path.join(folder, "begun"), "a") as file:
+            file.write(f"{word} {os.getpid()}\\\\n")
+        while not os.path.exists(os.path.join(folder, "open")):
+            time.sleep(0.005)
+        return word
+
+
+class Sums:
+    def task_same(self, x):
+        return x
+
+    def task_add(self, *numbers):
+        return sum(numbers)
+
+    def task_note(self, path, number, *earlier):
+        with open(path, "a") as file:
+            file.write(f"{number}\\\\n")
+        return number
+'''.replace("\\\\", "\\")
+
+
+@dataclass
+class Gates:
+    """The folder through which a test and its jobs meet."""
+
+    folder: Path
+
+    def begun(self, word: str = "") -> list[int]:
+        """The kernels in which a job began, one entry for each attempt."""
+        path = self.folder / "begun"
+        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        return [int(number) for each, number in lines if each == word or not word]
+
+    def open(self) -> None:
+        (self.folder / "open").touch()
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Iterator[Gates]:
+    made = Gates(tmp_path)
+    yield made
+    made.open()  # whatever still waits there ends
