@@ -85,6 +85,8 @@ class Host:
         """Serve until told to stop or idle; holds afterwards: all children have ended."""
         earlier = read_json(self.place.host_file) or {}
         self.next_worker = earlier.get("next_worker", 1)
+        for left in earlier.get("folders", ()):  # of a host that was killed
+            shutil.rmtree(left, ignore_errors=True)
         for name in earlier.get("workers", ()):
             self.gone[name] = (time.monotonic(), "was ended together with its host")
         answering = await asyncio.start_unix_server(self._answer, path=str(self.runtime / "host"))
@@ -144,6 +146,7 @@ class Host:
             {
                 "pid": os.getpid(),
                 "socket": str(self.runtime / "host"),
+                "folders": [str(self.runtime)],
                 "next_worker": self.next_worker,
                 "workers": sorted(self.workers),
                 "wanted": wanted,

@@ -16,17 +16,21 @@ flush.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from elfbook.blobs import Blobs
-from elfbook.errors import MyceliumError
+from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
 from elfbook.follow import Follower, Taker
 from elfbook.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Refused, Unanswered, refusal
 from elfbook.model import INLINE_LIMIT, AnyEvent, Beat, Dispatch, Manifest, Output, Settled, Stored, ValueRef
-from elfbook.wire import Names, decode, decode_event, digest_of, encode
+from elfbook.wire import Names, decode, decode_event, decode_sealed, digest_of, encode, encode_sealed
 from elfbook.writer import Conflict, Writer
+
+log = logging.getLogger("elfbook")
 
 EXISTS = 10058
 ATOMIC_SINCE = (2, 12, 1)
@@ -156,19 +160,27 @@ class Mycelium:
     async def latest_run(self, flow: str) -> tuple[Manifest, int] | None:
         """The flow's newest manifest and its sequence, None for a flow without runs."""
         entry = await self.link.last(self.names.runs, self.names.run(flow))
-        return (decode(entry.data, Manifest), entry.seq) if entry else None
+        return (self.manifest_of(entry), entry.seq) if entry else None
 
     async def add_run(self, manifest: Manifest, expect: int) -> int:
         """Holds afterwards: the run exists. Conflict when the flow has a newer run than `expect`."""
-        return await self.runs.write(self.names.run(manifest.flow), encode(manifest), expect)
+        return await self.runs.write(self.names.run(manifest.flow), encode_sealed(manifest, self.key), expect)
+
+    def manifest_of(self, entry: Entry) -> Manifest:
+        """The manifest in an entry of RUNS; Untrusted unless it is signed with this mycelium's key."""
+        return decode_sealed(entry.data, Manifest, self.key, "a run's manifest")
 
     async def all_runs(self) -> tuple[list[Manifest], dict[str, Settled]]:
-        """Every manifest, oldest first, and the end of each run that has ended."""
+        """Every manifest, oldest first, and the end of each run that has ended.
+
+        Runs of others with another key on the same server are left out, with a warning in the log.
+        """
         manifests: list[Manifest] = []
         settled: dict[str, Settled] = {}
         async for entry in self.read(self.names.runs, self.names.every_run, self.names.every_settled):
             if entry.subject.split(".")[2] == "run":
-                manifests.append(decode(entry.data, Manifest))
+                with noted(entry):
+                    manifests.append(self.manifest_of(entry))
             else:
                 note = decode(entry.data, Settled)
                 settled[note.run] = note
@@ -237,7 +249,7 @@ class Mycelium:
             if worker
             else names.offer_to_pool(pool, dispatch.run, dispatch.job, dispatch.seq)
         )
-        return await self.link.send(subject, encode(dispatch))
+        return await self.link.send(subject, encode_sealed(dispatch, self.key))
 
     def offer_stands(self, message: Message) -> bool:
         """True when the offer is on the queue, by this call or an earlier one; False to repeat."""
@@ -318,6 +330,15 @@ class Mycelium:
         return sorted((b for b in beats.values() if not b.leaving), key=lambda b: b.worker)
 
 
+@contextlib.contextmanager
+def noted(entry: Entry) -> Iterator[None]:
+    """One record that cannot be used must not keep the others from being used."""
+    try:
+        yield
+    except (StoreCorrupt, Untrusted) as error:
+        log.warning("%s is left out: %s", entry.subject, error)
+
+
 async def read_durability(address: Address) -> str:
     """What the server does before it acknowledges, as it says itself, never assumed."""
     if not address.system_password:
@@ -333,4 +354,4 @@ async def read_durability(address: Address) -> str:
     return "durable" if config.get("sync_always") else "fast"
 
 
-__all__ = ["Address", "Conflict", "Mycelium", "read_durability"]
+__all__ = ["Address", "Conflict", "Mycelium", "noted", "read_durability"]

@@ -45,6 +45,8 @@ class Room:
         self.key = key
         self.builtins = dict(builtins or {})
         self.worlds = {}  # revision digest -> module name -> namespace
+        self.modules = {}  # revision digest -> module name -> module
+        self.entered = None  # the revision whose modules `import` finds
         self.revisions = {}
         self.labels = {}  # file names of the user's own code
         self.named = {}  # elf name -> (revision digest, instance)
@@ -62,20 +64,32 @@ class Room:
         if digest not in self.worlds:
             revision = self.revisions[digest]
             world = {"__main__": self.namespace("__main__")}
+            self.entered = None
             try:
                 for piece in revision["pieces"]:
                     if piece["module"] not in world:
                         world[piece["module"]] = self.module(piece["module"], piece["filename"])
-                for capture in revision["captures"]:
-                    world.setdefault(capture["module"], self.namespace(capture["module"]))[capture["name"]] = (
-                        self.values.decode(capture["data"], self.key, self.finder(world))
-                    )
+                self.put_captures(revision["captures"], world)
                 for piece in revision["pieces"]:
                     self.bring_to_life(piece, world[piece["module"]])
+                # An instance of a class of the cells is of the class that has just been made.
+                self.put_captures([each for each in revision["captures"] if not self.is_plain(each)], world)
             except Exception as error:
                 raise CodeDoesNotLoad("the code of " + revision["elf"] + " does not load here") from error
             self.worlds[digest] = world
+            self.modules[digest] = {name: sys.modules[name] for name in world if name in sys.modules and name != "__main__"}
+        if self.entered != digest:
+            sys.modules.update(self.modules[digest])
+            self.entered = digest
         return self.worlds[digest]
+
+    def is_plain(self, capture):
+        return self.values.is_plain(capture["data"])
+
+    def put_captures(self, captures, world):
+        for capture in captures:
+            space = world.setdefault(capture["module"], self.namespace(capture["module"]))
+            space[capture["name"]] = self.values.decode(capture["data"], self.key, self.finder(world))
 
     def namespace(self, module):
         return {"__name__": module, "__builtins__": __builtins__, **self.builtins}
@@ -112,7 +126,7 @@ class Room:
 
     # ------------------------------------------------------------------ instances
 
-    def instance(self, use):
+    def instance(self, use, blobs):
         """The elf instance that a call is for, made when there is none yet."""
         digest, name = use["revision"], use["name"]
         revision = self.revisions[digest]
@@ -124,7 +138,7 @@ class Room:
         if not name and slot in self.anonymous:
             self.anonymous.move_to_end(slot)
             return self.anonymous[slot]
-        args, kwargs = self.call_of(use["arguments"], {}, {}, world) if use["arguments"] else ((), {})
+        args, kwargs = self.call_of(use["arguments"], {}, blobs, world) if use["arguments"] else ((), {})
         made = cls(*args, **kwargs)
         if name:
             if not hasattr(made, "name"):
@@ -186,7 +200,7 @@ class Room:
         world = self.world(use["revision"])
         find = self.finder(world)
         results = {parent: self.values.decode(data, self.key, find) for parent, data in job["inputs"]}
-        instance = self.instance(use)
+        instance = self.instance(use, job["blobs"])
         args, kwargs = self.call_of(job["arguments"], results, job["blobs"], world)
         return getattr(instance, job["task"]), args, kwargs
 

@@ -84,16 +84,20 @@ class Run:
         return self._awaited().__await__()
 
     async def _awaited(self) -> object:
-        if not self.settled:
-            try:
-                await self._notebook.portal.wait(self.watched.settled)
-            except asyncio.CancelledError as error:
-                # An interrupted cell is cancelled like any task; it stays cancelled.
-                shown_as(error, self._stopped())
-                error.args = (self._stopped(),)
-                raise
+        await self._until(self.watched.settled)
         self._check()
         return await asyncio.to_thread(self._value) if self._is_large() else self._value()
+
+    async def _until(self, make: Callable[..., Any], *args: object) -> None:
+        if self.settled:
+            return
+        try:
+            await self._notebook.portal.wait(make, *args)
+        except asyncio.CancelledError as error:
+            # An interrupted cell is cancelled like any task; it stays cancelled.
+            shown_as(error, self._stopped())
+            error.args = (self._stopped(),)
+            raise
 
     def __iter__(self) -> Iterator[Job]:
         """The jobs, each as soon as it has ended."""
@@ -115,7 +119,7 @@ class Run:
                 yield job
             if over:
                 return
-            await self._notebook.portal.wait(self.watched.changed, version)
+            await self._until(self.watched.changed, version)
 
     def _ended(self, given: set[int]) -> Iterator[Job]:
         """Jobs that have ended and are not in `given` yet, in the order of their ends."""

@@ -31,7 +31,7 @@ from elfbook.model import (
     Succeeded,
     ValueRef,
 )
-from elfbook.mycelium import Conflict, Mycelium
+from elfbook.mycelium import Conflict, Mycelium, noted
 from elfbook.placement import Placement
 from elfbook.wire import decode
 from elfbook.worker import LEASE_S
@@ -125,7 +125,7 @@ class Scheduler:
         manifests, settled = await self.mycelium.all_runs()
         for manifest in manifests:
             if manifest.run not in settled:
-                await self._load(manifest)
+                await self._load_safely(manifest)
         return end + 1
 
     async def _load(self, manifest: Manifest) -> None:
@@ -148,11 +148,12 @@ class Scheduler:
     async def _follow_runs(self) -> None:
         async for batch in self.mycelium.follow_runs().batches():
             for entry in batch:
-                manifest = decode(entry.data, Manifest)
-                if manifest.run not in self.cards and await self._is_new(manifest, entry.pending):
-                    await self._load_safely(manifest)
+                with noted(entry):
+                    manifest = self.mycelium.manifest_of(entry)
+                    if manifest.run not in self.cards and await self._is_new(manifest):
+                        await self._load_safely(manifest)
 
-    async def _is_new(self, manifest: Manifest, pending: int) -> bool:
+    async def _is_new(self, manifest: Manifest) -> bool:
         """False for a run that had settled before this scheduler began."""
         names = self.mycelium.names
         found = await self.mycelium.link.last(names.runs, names.settled(manifest.run))
@@ -193,10 +194,10 @@ class Scheduler:
         flow, _, number = run.partition(".")
         names = self.mycelium.names
         async for entry in self.mycelium.read(names.runs, names.run(flow)):
-            manifest = decode(entry.data, Manifest)
-            if manifest.number == int(number):
-                await self._load_safely(manifest)
-                return
+            with noted(entry):
+                manifest = self.mycelium.manifest_of(entry)
+                if manifest.number == int(number):
+                    await self._load_safely(manifest)
         self._missed.pop(run, None)
 
     def _note_if_settled(self, card: Card) -> None:

@@ -20,6 +20,8 @@ from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.place import Place, read_json, write_json, write_private
 
 START_S = 20.0
+_launched: list[subprocess.Popen] = []
+"""Servers that this process started. Kept, since Python warns of a child that outlives its object."""
 CONFIG = """\
 listen: "127.0.0.1:{port}"
 server_name: "{name}"
@@ -145,7 +147,7 @@ def _launch(place: Place, facts: dict, port: int, mode: str, life: int) -> subpr
         log_file=place.logs / "server.log",
     )
     write_private(config, text.encode())
-    return subprocess.Popen(
+    server = subprocess.Popen(
         [server_program(), "-c", str(config), "--ports_file_dir", str(ports)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -155,6 +157,8 @@ def _launch(place: Place, facts: dict, port: int, mode: str, life: int) -> subpr
         pass_fds=(life,),
         cwd=place.state_dir,
     )
+    _launched[:] = [server, *(each for each in _launched if each.poll() is None)]
+    return server
 
 
 def _wait_for_port(place: Place, process: subprocess.Popen) -> int:

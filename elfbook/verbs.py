@@ -306,7 +306,7 @@ def bring_back(notebook: Notebook, run: Run) -> list[str]:
     present = [notebook.revision_in_use(run, elf) for elf in unique(use.elf for use in run.plan.elves)]
     return [
         revive(notebook, revision)
-        or f"{revision.elf} is defined as flow {run.flow} has it; its cell was not run yet"
+        or f"{revision.elf} is defined as flow {run.flow} has it: its cell has not been run here yet"
         for revision in present
         if notebook.roster.newest(revision.elf) is None and revision.elf not in notebook.namespace
     ]

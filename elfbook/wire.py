@@ -82,6 +82,16 @@ def unseal(data: bytes, key: bytes, what: str) -> bytes:
     return body
 
 
+def encode_sealed(value: object, key: bytes) -> bytes:
+    """The stored form of something that a worker acts on: signed."""
+    return seal(encode(value), key)
+
+
+def decode_sealed(data: bytes, kind: type[T], key: bytes, what: str) -> T:
+    """The value that `encode_sealed` stored; Untrusted unless it was sealed with this key."""
+    return decode(unseal(data, key, what), kind)
+
+
 # ---------------------------------------------------------------------------- names
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from elfbook.attempts import Held, event_of, failed, lost, of_death, released, stopped
 from elfbook.bench import Bench
-from elfbook.errors import ElfbookError, StoreCorrupt
+from elfbook.errors import ElfbookError, StoreCorrupt, Untrusted
 from elfbook.follow import Taker
 from elfbook.kernel import Job, Kernel, own_python
 from elfbook.link import Message, Unanswered
@@ -28,7 +28,7 @@ from elfbook.model import AnyEvent, Beat, Claimed, Dispatch, Failure, ValueRef
 from elfbook.mycelium import Conflict, Mycelium
 from elfbook.outputs import Outputs
 from elfbook.parcels import Cellar, Parcels, chunks_of
-from elfbook.wire import decode
+from elfbook.wire import decode_sealed
 
 log = logging.getLogger("elfbook")
 
@@ -237,8 +237,8 @@ class Worker:
     async def _readable(self, taker: Taker, message: Message) -> Dispatch | None:
         """The offer if I may take it; otherwise it is off the queue."""
         try:
-            dispatch = decode(message.data, Dispatch)
-        except StoreCorrupt as error:
+            dispatch = decode_sealed(message.data, Dispatch, self.mycelium.key, "an offer")
+        except (StoreCorrupt, Untrusted) as error:
             log.warning("an offer that cannot be read is dropped: %s", error)
             await taker.accept(message)
             return None

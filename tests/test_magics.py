@@ -240,7 +240,8 @@ def test_an_error_of_an_elf_called_here_is_an_ordinary_one(cell: Any) -> None:
     cell(GREETER)
     shown = shown_error(cell, "Greeter().task_hello(7)", TypeError)
     assert "Cell In[1], line 4" in shown
-    assert '----> 4         return "Hello " + name' in shown
+    assert '----> 4     return "Hello " + name' in shown
+    assert "elfbook" not in shown
 
 
 @pytest.mark.parametrize(
