@@ -9,7 +9,7 @@ import msgspec
 
 from elfbook.follow import Taker
 from elfbook.link import Message
-from elfbook.model import Dispatch, Failed, Failure, Lost, Released, Succeeded, ValueRef
+from elfbook.model import AnyEvent, Dispatch, Failed, Failure, Lost, Released, Succeeded, ValueRef
 from elfbook.wire import digest_of
 
 
@@ -97,3 +97,10 @@ def limit_words(held: Held) -> str:
 
 def stopped(worker: str, held: Held) -> str:
     return f"its worker {worker} was stopped while doing {held.dispatch.label}"
+
+
+def late_words(event: AnyEvent, worker: str) -> str:
+    """An attempt that ended after the job had been given to someone else, in a sentence."""
+    what = type(event).__name__.lower()
+    came = f": {event.value.preview}" if isinstance(event, Succeeded) else ""
+    return f"attempt {event.attempt} on {worker} {what} when the job was no longer its own{came}"

@@ -93,8 +93,9 @@ class Follower:
         if self._entries or self._broken:
             return
         try:
-            await asyncio.wait_for(self._woken.wait(), SILENCE_S / 2)
-        except asyncio.TimeoutError:
+            async with asyncio.timeout(SILENCE_S / 2):
+                await self._woken.wait()
+        except TimeoutError:
             if time.monotonic() - self._heard > SILENCE_S and self.link.connected:
                 self._broken = True
 

@@ -23,9 +23,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.hostfile import IDLE_S
 from elfbook.link import Message, Refused, Unanswered
+from elfbook.marks import Mark, losses
 from elfbook.model import Beat
 from elfbook.mycelium import Mycelium
 from elfbook.place import Place, read_json, write_json
@@ -40,6 +43,7 @@ FAST_DEATH_S = 10.0
 TROUBLE_AFTER = 3
 SAY_GONE_S = 60.0
 IDLE_LOOK_S = 5.0
+MARK_EVERY_S = 5.0
 LEAVE_S = 8.0
 
 
@@ -74,6 +78,8 @@ class Host:
     gone: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Workers that have died: when, and how."""
     trouble: str = ""
+    losses: list[str] = field(default_factory=list)
+    """What the store has lost, a sentence each."""
     started_server: bool = False
     server_pid: int = 0
     _needed_at: float = field(default_factory=time.monotonic)
@@ -100,7 +106,8 @@ class Host:
                 self._want(None, known["kernel"], tuple(known["elf"]), known["pool"])
             self.scheduler = Child("scheduler", self._command("schedulerprocess", "scheduler"))
             self._save()
-            tasks = [asyncio.create_task(loop) for loop in (self._supervise(), self._mind_server(), self._mind_idle())]
+            loops = (self._supervise(), self._mind_server(), self._mind_store(), self._mind_idle())
+            tasks = [asyncio.create_task(loop) for loop in loops]
             stopped = asyncio.create_task(self._stop.wait())
             done, pending = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
@@ -131,6 +138,19 @@ class Host:
         await self.mycelium.link.subscribe(names.every_beat, self._hear_beat)
         await self.mycelium.link.subscribe(names.client_beat, lambda _: self._needed())
         await self.mycelium.link.publish(names.census)
+        await self._compare_marks()
+
+    async def _compare_marks(self) -> None:
+        """Notice a store that is shorter than it was, and remember how far it has come now."""
+        before = {
+            stream: msgspec.convert(mark, Mark) for stream, mark in (read_json(self.place.marks_file) or {}).items()
+        }
+        now = await self.mycelium.marks()
+        for line in losses(before, now):
+            log.error("%s", line)
+            self.losses.append(line)
+        if now != before:
+            write_json(self.place.marks_file, {stream: msgspec.to_builtins(mark) for stream, mark in now.items()})
 
     def _save(self) -> None:
         groups: dict[tuple[str, str, tuple[str, ...]], int] = {}
@@ -279,6 +299,12 @@ class Host:
                     self.trouble = str(error)
         await asyncio.Event().wait()
 
+    async def _mind_store(self) -> None:
+        while True:
+            await asyncio.sleep(MARK_EVERY_S)
+            with contextlib.suppress(Unanswered, Refused):
+                await self._compare_marks()
+
     def _needed(self) -> None:
         self._needed_at = time.monotonic()
 
@@ -336,6 +362,7 @@ class Host:
             "url": self.mycelium.address.url if self.mycelium else "",
             "durability": self.mycelium.durability if self.mycelium else "",
             "trouble": self.trouble,
+            "losses": self.losses,
         }
 
 

@@ -41,6 +41,8 @@ class HostReport:
     state_dir: Path
     url: str
     durability: str
+    losses: tuple[str, ...] = ()
+    """What the store has lost, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class HostFacts:
     scheduler_pid: int
     url: str
     durability: str
+    losses: tuple[str, ...] = ()
+    """What the store has lost since this host, or one before it, last looked."""
     trouble: str = ""
     """Why something cannot start; empty when all is well."""
 
@@ -94,7 +98,7 @@ def find(place: Place) -> HostFacts | None:
 
 
 def _facts(answer: dict) -> HostFacts:
-    return HostFacts(**{**answer, "workers": tuple(answer["workers"])})
+    return HostFacts(**{**answer, "workers": tuple(answer["workers"]), "losses": tuple(answer["losses"])})
 
 
 def ensure(
@@ -144,6 +148,7 @@ def ensure(
         state_dir=place.state_dir,
         url=facts.url,
         durability=facts.durability,
+        losses=facts.losses,
     )
 
 

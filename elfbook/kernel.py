@@ -109,9 +109,10 @@ class Kernel:
         await self._launch()
         await self._send_shim(str(path))
         try:
-            self._reader, self._out = await asyncio.wait_for(joined, START_S)
-            header, _ = await self._receive()
-        except (asyncio.TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            async with asyncio.timeout(START_S):
+                self._reader, self._out = await joined
+                header, _ = await self._receive()
+        except (TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             await self.stop()
             raise KernelError(f"the kernel {self.spec} started but did not join its worker") from error
         self.pid, self.python = header["ready"], header["python"]

@@ -70,6 +70,19 @@ def refusal(reply: dict) -> Refused | None:
     return Refused(error.get("err_code", 0), error.get("description", "refused")) if error else None
 
 
+async def reply_of(future: asyncio.Future, timeout_s: float) -> Message:
+    """The reply that `send` promised; Unanswered when it does not come in time.
+
+    Not asyncio.wait_for: in Python 3.11 that loses a cancellation which comes together with the
+    result, and a loop that tries again would then never end.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await future
+    except TimeoutError as error:
+        raise Unanswered(f"no answer within {timeout_s:g} s") from error
+
+
 @dataclass(eq=False)
 class Link:
     """One connection; it comes back by itself for as long as it is open."""
@@ -203,10 +216,7 @@ class Link:
     ) -> Message:
         """The reply to a message; Unanswered when none comes in time or nobody listens."""
         future = await self.send(subject, data, headers)
-        try:
-            message = await asyncio.wait_for(future, timeout_s)
-        except asyncio.TimeoutError as error:
-            raise Unanswered(f"no answer within {timeout_s:g} s") from error
+        message = await reply_of(future, timeout_s)
         if message.headers and message.headers.get("Status") == NO_RESPONDERS:
             raise Unanswered("nobody listens there")
         return message

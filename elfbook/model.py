@@ -397,7 +397,7 @@ class Output(Struct, frozen=True):
     job: int
     attempt: int
     kind: str
-    """`stdout`, `stderr`, `display` or `error`."""
+    """`stdout`, `stderr`, `display`, or `late` for what became of an attempt that no longer counted."""
     text: str = ""
     bundle: dict[str, str] = msgspec.field(default_factory=dict)
     """MIME type to data; base64 for images."""

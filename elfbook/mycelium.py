@@ -26,6 +26,7 @@ from elfbook.blobs import Blobs
 from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
 from elfbook.follow import Follower, Taker
 from elfbook.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Refused, Unanswered, refusal
+from elfbook.marks import Mark
 from elfbook.model import INLINE_LIMIT, AnyEvent, Beat, Dispatch, Manifest, Output, Settled, Stored, ValueRef
 from elfbook.wire import Names, decode, decode_event, decode_sealed, digest_of, encode, encode_sealed
 from elfbook.writer import Conflict, Writer
@@ -154,6 +155,15 @@ class Mycelium:
         except Refused as error:
             if error.code != EXISTS:
                 raise
+
+    async def marks(self) -> dict[str, Mark]:
+        """How far each of the streams that are never trimmed has come."""
+        marks = {}
+        for stream in (self.names.runs, self.names.jobs, self.names.blobs):
+            facts = await self.link.api(f"STREAM.INFO.{stream}")
+            state = facts["state"]
+            marks[stream] = Mark(created=facts["created"], last=state["last_seq"], messages=state["messages"])
+        return marks
 
     # ------------------------------------------------------------------ runs
 

@@ -98,8 +98,9 @@ class Outputs:
         if box is None:
             return
         try:
-            await asyncio.wait_for(box.ended.wait(), wait_s)
-        except asyncio.TimeoutError:
+            async with asyncio.timeout(wait_s):
+                await box.ended.wait()
+        except TimeoutError:
             log.warning("the kernel did not say that a job's output was complete")
         await self.store_waiting(box)
 

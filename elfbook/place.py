@@ -59,6 +59,10 @@ class Place:
         return self.state_dir / "host.json"
 
     @property
+    def marks_file(self) -> Path:
+        return self.state_dir / "marks.json"
+
+    @property
     def logs(self) -> Path:
         return self.state_dir / "logs"
 

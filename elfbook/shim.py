@@ -164,6 +164,7 @@ class Shim:
             self.room.kept.setdefault(job["elf"]["name"], bytes(next(at)))
         token = job["token"]
         self.set_parent(token)
+        self.watch_streams()
         self.wrote = False
         signal.signal(signal.SIGINT, self.interrupted)
         self.current = token
@@ -242,15 +243,7 @@ class Shim:
     def watch_output(self):
         """Learn whether a job wrote anything: only then is there something to flush."""
 
-        def watched(write):
-            def note(text):
-                self.wrote = True
-                return write(text)
-
-            return note
-
         for stream in (sys.stdout, sys.stderr):
-            stream.write = watched(stream.write)
             if hasattr(stream, "flush_interval"):
                 stream.flush_interval = 0.05
 
@@ -259,6 +252,19 @@ class Shim:
             return message
 
         self.shell.display_pub.register_hook(displayed)
+
+    def watch_streams(self):
+        """Notice writes of the coming job. IPython takes such a change back after each cell it runs."""
+        for stream in (sys.stdout, sys.stderr):
+            write = stream.write
+            if getattr(write, "elfbook", None) is not self:
+
+                def note(text, write=write):
+                    self.wrote = True
+                    return write(text)
+
+                note.elfbook = self
+                stream.write = note
 
     def set_parent(self, token):
         header = {

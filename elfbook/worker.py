@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from elfbook.attempts import Held, event_of, failed, lost, of_death, released, stopped
+from elfbook.attempts import Held, event_of, failed, late_words, lost, of_death, released, stopped
 from elfbook.bench import Bench
 from elfbook.errors import ElfbookError, StoreCorrupt, Untrusted
 from elfbook.follow import Taker
 from elfbook.kernel import Job, Kernel, own_python
 from elfbook.link import Message, Unanswered
-from elfbook.model import AnyEvent, Beat, Claimed, Dispatch, Failure, ValueRef
+from elfbook.model import AnyEvent, Beat, Claimed, Dispatch, Failure, Output, ValueRef
 from elfbook.mycelium import Conflict, Mycelium
 from elfbook.outputs import Outputs
 from elfbook.parcels import Cellar, Parcels, chunks_of
@@ -82,13 +82,20 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; holds afterwards: nothing is held and the kernel has ended."""
-        await self.bench.start()
+        stopping = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self.bench.start())
+        await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await self.bench.stop()
+            return
+        starting.result()
         undo = await self._listen_for_requests()
         await self._start_taking()
         loops = [self._take_offers(taker) for taker in self._takers]
         loops += [self._beat(), self.bench.look_after(), self._check(), self.outputs.keep_storing()]
         tasks = [asyncio.create_task(loop) for loop in loops]
-        stopping = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
             await self._leave()
@@ -337,17 +344,19 @@ class Worker:
             future = record(dispatch.run, dispatch.job, event, held.seq)
         else:
             future = record(dispatch.run, dispatch.job, event, held.seq, keep=(dispatch.elf.name, keep))
-        future.add_done_callback(partial(self._committed, held))
+        future.add_done_callback(partial(self._committed, held, event))
         return future
 
-    def _committed(self, held: Held, done: asyncio.Future) -> None:
+    def _committed(self, held: Held, event: AnyEvent, done: asyncio.Future) -> None:
         self.bench.held.pop(held.token, None)
         if done.cancelled():
             return
         error = done.exception()
-        if isinstance(error, Conflict) and held.dispatch.elf.name:
-            # Someone took the job over, so the elf may have moved too: look again before its next job.
-            self._forget([held.dispatch.elf.name])
+        if isinstance(error, Conflict):
+            self._own(self._keep_evidence(held, event))
+            if held.dispatch.elf.name:
+                # Someone took the job over, so the elf may have moved too: look again before its next job.
+                self._forget([held.dispatch.elf.name])
         if error is not None and not isinstance(error, Conflict):
             # Unstored and unaccepted: the lease ends, or the scheduler offers the job again.
             log.error("the end of %s of %s could not be stored: %s", held.dispatch.label, held.dispatch.run, error)
@@ -355,6 +364,13 @@ class Worker:
         else:
             self._own(held.taker.accept(held.message))
         self._refill_soon()
+
+    async def _keep_evidence(self, held: Held, event: AnyEvent) -> None:
+        """What came of an attempt that no longer counts is kept beside the job's output."""
+        dispatch = held.dispatch
+        with contextlib.suppress(ElfbookError, Unanswered):
+            note = Output(job=dispatch.job, attempt=dispatch.attempt, kind="late", text=late_words(event, self.name))
+            await self.mycelium.add_output(dispatch.run, dispatch.job, (note,))
 
     def _release(self, held: Held) -> asyncio.Future:
         return self._commit(held, released(held, self.name))

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from elfbook.errors import MyceliumError, StoreFull
-from elfbook.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered, refusal
+from elfbook.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered, refusal, reply_of
 
 BATCH_MESSAGES = 400
 """The server's limit is 1,000 messages a batch."""
@@ -211,10 +211,7 @@ class Writer:
         return await self._answer(reply)
 
     async def _answer(self, reply: asyncio.Future) -> int:
-        try:
-            message = await asyncio.wait_for(reply, ANSWER_S)
-        except asyncio.TimeoutError as error:
-            raise Unanswered(f"no answer within {ANSWER_S:g} s") from error
+        message = await reply_of(reply, ANSWER_S)
         if not message.data:
             raise Unanswered("the stream is not there yet")
         answer = json.loads(message.data)

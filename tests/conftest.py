@@ -19,6 +19,8 @@ from elfbook import hostfile, server
 from elfbook.place import Place
 
 LOOK_S = 0.01
+LEAVE_S = 12.0
+"""A process that cannot reach its server gives up after five seconds."""
 
 
 async def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> object:
@@ -63,7 +65,7 @@ def clear(folder: Path) -> None:
     try:
         hostfile.stop(place)
         server.stop_server(place)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LEAVE_S
         while processes_of(folder) and time.monotonic() < deadline:
             time.sleep(LOOK_S)
     finally:

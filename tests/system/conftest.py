@@ -69,6 +69,11 @@ class Tree:
         for number in await self.numbers(role, client, worker):
             send(number, signal.SIGKILL)
 
+    def live_workers(self) -> tuple[str, ...]:
+        """The workers that are ready; none while the host is away."""
+        facts = self.facts()
+        return facts.ready if facts and facts.scheduler_pid else ()
+
     async def numbers(self, role: str, client: Client, worker: str = "") -> list[int]:
         facts = await asyncio.to_thread(self.facts)
         server = read_json(self.place.server_file)["pid"]
@@ -79,11 +84,12 @@ class Tree:
         if role == "scheduler":
             return [facts.scheduler_pid]
         if role == "worker":
-            return [each["pid"] for each in facts.workers if each["name"] == worker]
+            return [each["pid"] for each in facts.workers if each["name"] == worker and each["pid"]]
         if role == "kernel":
             return [(await self.worker(client, worker))["kernel_pid"]]
         kernels = [beat.kernel_pid for beat in await client.workers()]
-        return [facts.pid, facts.scheduler_pid, *(each["pid"] for each in facts.workers), *kernels, server]
+        all_of_it = [facts.pid, facts.scheduler_pid, *(each["pid"] for each in facts.workers), *kernels, server]
+        return [number for number in all_of_it if number]  # 0: not started again yet
 
     def log(self, name: str) -> str:
         path = self.place.logs / f"{name}.log"
