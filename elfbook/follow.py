@@ -22,6 +22,10 @@ SILENCE_S = 3.5
 PULL_EXPIRES_S = 30.0
 FOLLOW_CREDIT = 2000
 RETRY_S = 0.2
+LOST = (
+    "The server lost its disk's last writes or was given another store. "
+    "Runs submitted since then must be submitted again."
+)
 NANO = 1_000_000_000
 
 
@@ -99,15 +103,19 @@ class Follower:
             if time.monotonic() - self._heard > SILENCE_S and self.link.connected:
                 self._broken = True
 
-    async def _begin_again(self):
+    async def _begin_again(self) -> Callable[[], Awaitable[None]]:
+        began = time.monotonic()
         while True:
             try:
                 return await self._begin()
             except Refused as error:
                 if error.code not in NOT_FOUND:
                     raise MyceliumError(f"the server does not let us read {self.stream}: {error}") from error
+                if time.monotonic() - began > SILENCE_S:
+                    raise StoreRegressed(f"the store has lost all of {self.stream}", hint=LOST) from error
                 await asyncio.sleep(RETRY_S)
             except Unanswered:
+                began = time.monotonic()
                 await asyncio.sleep(RETRY_S)
 
     async def _begin(self):
@@ -156,8 +164,7 @@ class Follower:
         if newest < self.seen:
             raise StoreRegressed(
                 f"the store has lost records: {self.stream} was at {self.seen} and is at {newest} now",
-                hint="The server lost its disk's last writes or was given another store. "
-                "Runs submitted since then must be submitted again.",
+                hint=LOST,
             )
 
     async def _pull(self, count: int) -> None:

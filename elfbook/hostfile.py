@@ -25,10 +25,6 @@ NOT_INHERITED = ("JPY_", "PYTEST_", "ELFBOOK_DISPLAY", "MPLBACKEND", "JUPYTER_TO
 """Of the notebook's environment: what would bind workers to one kernel, test or session."""
 
 
-_launched: list[subprocess.Popen] = []
-"""Hosts that this process started. Kept, since Python warns of a child that outlives its object."""
-
-
 @dataclass(frozen=True)
 class HostReport:
     """What a call of `ensure` found and did."""
@@ -172,7 +168,7 @@ def _launch(place: Place) -> None:
             env=inherited(dict(os.environ)),
             start_new_session=True,
         )
-    _launched[:] = [host, *(each for each in _launched if each.poll() is None)]
+    host.returncode = 0  # it is meant to outlive us, of which Python would warn
 
 
 def _first_answer(place: Place, words: dict, deadline: float) -> dict:

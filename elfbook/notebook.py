@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from elfbook import ipython, source, values
+from elfbook import ipython, pages, source, values
 from elfbook.body import Cell
 from elfbook.elves import adopt, is_elf
 from elfbook.errors import DefinitionError, ElfUsageError
@@ -264,6 +264,9 @@ class Notebook:
             self.pages.setdefault(f"{run.flow}.{run.number}", LivePage(run)).show()
         else:
             ipython.show(run._repr_mimebundle_())
+            if self.mode == "static":
+                for figure in pages.figures_of(run.look()):
+                    ipython.show(figure)
 
     def refresh(self, run: Run) -> None:
         """The run's pages in this notebook show it as it is now."""

@@ -1,4 +1,4 @@
-"""What a notebook shows of its runs: D's words, with what only the notebook knows put in."""
+"""What a notebook shows of its runs: a view's words, with what only the notebook knows put in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elfbook.outline import job_label
 from elfbook.page import page, paragraph, pre, safe
 from elfbook.picture import svg
 from elfbook.report import whole_page
-from elfbook.said import outputs_of
+from elfbook.said import IMAGES, outputs_of
 from elfbook.textform import output_lines, raised_lines, text
 from elfbook.view import Known, RunView, labels_of, look, summary
 from elfbook.words import GLYPHS, one_line
@@ -49,8 +49,21 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
 
 
 def bundle_of(view: RunView) -> Bundle:
-    """The settled page and the same words as text."""
-    return {"text/plain": text(view), "text/html": page(view)}
+    """The settled page and the same words as text.
+
+    The static form has its figures beside the page (`figures_of`), not inside: a picture's bytes
+    depend on the versions of libraries, and a page is compared word by word.
+    """
+    return {"text/plain": text(view), "text/html": page(view, figures=not view.static)}
+
+
+def figures_of(view: RunView) -> list[Bundle]:
+    """The figures of a run's jobs, each an output of its own under the job's name."""
+    return [
+        {figure.mime: figure.data, "text/plain": caption}
+        for said in view.outputs
+        for caption, figure in zip(said.captions, said.figures, strict=True)
+    ]
 
 
 def bundle(run: Run) -> Bundle:
@@ -130,6 +143,11 @@ class Picture:
         return self._run.look().alt
 
 
+def plain_of(bundle: Mapping[str, str]) -> str:
+    """A display's text; nothing for a figure, which is shown as one."""
+    return "" if any(mime in bundle for mime in IMAGES) else bundle.get("text/plain", "")
+
+
 class Logs:
     """What jobs printed and displayed, each job's under its name."""
 
@@ -147,7 +165,7 @@ class Logs:
     def text(self) -> str:
         """All that was printed, whole, of every attempt."""
         return "".join(
-            output.text or output.bundle.get("text/plain", "")
+            output.text or plain_of(output.bundle)
             for _, said in self._outputs()
             for output in said
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -103,19 +104,16 @@ def write_private(path: Path, data: bytes, *, new: bool = False) -> None:
     """`data` in a file that only this user can read, whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
     try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         if new:
-            try:
+            with contextlib.suppress(FileExistsError):  # someone else was first; theirs counts
                 os.link(draft, path)
-            except FileExistsError:
-                pass  # someone else was first; theirs counts
         else:
             os.replace(draft, path)
-            return
     finally:
         draft.unlink(missing_ok=True)
 
@@ -123,11 +121,14 @@ def write_private(path: Path, data: bytes, *, new: bool = False) -> None:
 def read_json(path: Path) -> dict | None:
     """The object in a file; None when there is no such file."""
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_bytes())
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds a {type(value).__name__}")
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError among them
         raise ElfbookError(f"{path} is damaged: {error}", hint="Remove the file and run  %elf up") from error
+    return value
 
 
 def write_json(path: Path, value: dict) -> None:

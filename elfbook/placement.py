@@ -22,6 +22,8 @@ class Placement:
     """Worker to when it was last heard of (monotonic)."""
     holders: dict[str, str] = field(default_factory=dict)
     """Named elf to the worker that holds it."""
+    _promised: dict[str, str] = field(default_factory=dict)
+    """Named elf to the worker that is about to: it counts, as other elves are placed meanwhile."""
 
     def hear(self, beat: Beat) -> bool:
         """Take note of a sign of life; True for a worker that was not known."""
@@ -66,10 +68,13 @@ class Placement:
             chosen = self._choose(name, pool)
             if chosen is None:
                 return None
+            self._promised[name] = chosen
             try:
                 await self.mycelium.jobs.write(names.holder(name), chosen.encode(), entry.seq if entry else 0)
             except Conflict:
                 continue  # another scheduler was faster: its choice counts
+            finally:
+                del self._promised[name]
             self.holders[name] = chosen
             return chosen
 
@@ -79,7 +84,7 @@ class Placement:
             if name in beat.only:
                 return beat.worker
         load = {beat.worker: 0 for beat in self.beats.values() if not beat.only and pool in (beat.pool, beat.worker)}
-        for worker in self.holders.values():
+        for worker in (*self.holders.values(), *self._promised.values()):
             if worker in load:
                 load[worker] += 1
         return min(load, key=lambda worker: (load[worker], worker), default=None)

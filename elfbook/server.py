@@ -20,8 +20,6 @@ from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.place import Place, read_json, write_json, write_private
 
 START_S = 20.0
-_launched: list[subprocess.Popen] = []
-"""Servers that this process started. Kept, since Python warns of a child that outlives its object."""
 CONFIG = """\
 listen: "127.0.0.1:{port}"
 server_name: "{name}"
@@ -123,6 +121,7 @@ def _start(place: Place, facts: dict | None, mode: str) -> None:
         port = facts["port"] if facts["port"] > 0 and _free(facts["port"]) else -1
         process = _launch(place, facts, port, mode, life)
         facts["port"] = _wait_for_port(place, process)
+        process.returncode = 0  # it is meant to outlive us, of which Python would warn
         facts |= {"url": f"nats://127.0.0.1:{facts['port']}", "pid": process.pid, "mode": mode}
         write_json(place.server_file, facts)
     finally:
@@ -147,7 +146,7 @@ def _launch(place: Place, facts: dict, port: int, mode: str, life: int) -> subpr
         log_file=place.logs / "server.log",
     )
     write_private(config, text.encode())
-    server = subprocess.Popen(
+    return subprocess.Popen(
         [server_program(), "-c", str(config), "--ports_file_dir", str(ports)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -157,8 +156,6 @@ def _launch(place: Place, facts: dict, port: int, mode: str, life: int) -> subpr
         pass_fds=(life,),
         cwd=place.state_dir,
     )
-    _launched[:] = [server, *(each for each in _launched if each.poll() is None)]
-    return server
 
 
 def _wait_for_port(place: Place, process: subprocess.Popen) -> int:

@@ -200,7 +200,7 @@ class Shim:
         if self.current is None or wanted != self.current:
             return
         if self.waiting is not None:
-            self.waiting.cancel()
+            self.loop.call_soon_threadsafe(self.waiting.cancel)  # wakes the loop, which may be asleep
         else:
             raise KeyboardInterrupt
 

@@ -22,6 +22,8 @@ FLOW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 T = TypeVar("T")
+NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no record; texts that are not UTF-8 have their own error."""
 _pack = msgspec.msgpack.Encoder().encode
 _event = msgspec.msgpack.Decoder(AnyEvent).decode
 
@@ -37,7 +39,7 @@ def decode(data: bytes, kind: type[T]) -> T:
         if data[:1] != VERSION:
             raise msgspec.DecodeError(f"version byte {data[:1]!r}")
         return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)
-    except msgspec.DecodeError as error:
+    except NO_RECORD as error:
         name = getattr(kind, "__name__", "record")
         raise StoreCorrupt(f"a stored {name} cannot be read: {error}") from error
 
@@ -48,7 +50,7 @@ def decode_event(data: bytes) -> AnyEvent:
         raise StoreCorrupt(f"a stored event begins with {data[:1]!r}, not with a known version")
     try:
         return _event(memoryview(data)[1:])
-    except msgspec.DecodeError as error:
+    except NO_RECORD as error:
         raise StoreCorrupt(f"a stored event cannot be read: {error}") from error
 
 

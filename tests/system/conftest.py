@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import signal
@@ -32,7 +33,6 @@ from elfbook.source import SourceText, read_elf
 from elfbook.trace import Recorder
 
 WORKERS = 2
-ROLES = ("worker", "kernel", "scheduler", "host", "server", "everything")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,18 +56,19 @@ class Tree:
         """Holds afterwards: everything runs that should, started again if it has ended."""
         return await asyncio.to_thread(hostfile.ensure, self.place, workers=workers)
 
-    async def worker(self, client: Client, name: str) -> dict:
-        """The numbers of a worker's two processes, as `pid` and `kernel_pid`."""
-        for _ in range(50):
-            for beat in await client.workers():
-                if beat.worker == name:
-                    return {"pid": beat.pid, "kernel_pid": beat.kernel_pid}
-        pytest.fail(f"no worker {name!r} has answered")
+    async def kill(self, role: str, client: Client, worker: str = "") -> bool:
+        """kill -9 of all processes of a kind, or of those of one worker; False if there was none."""
+        numbers = await self.numbers(role, client, "" if role == "everything" else worker)
+        for number in numbers:
+            self.send(number, signal.SIGKILL)
+        return bool(numbers)
 
-    async def kill(self, role: str, client: Client, worker: str = "") -> None:
-        """kill -9 of one process, of the one whose worker is given where there are several."""
-        for number in await self.numbers(role, client, worker):
-            send(number, signal.SIGKILL)
+    @staticmethod
+    def send(number: int, what: int) -> None:
+        """A signal to a process that may have ended; never to number 0, which would be ourselves."""
+        assert number > 1
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, what)
 
     def live_workers(self) -> tuple[str, ...]:
         """The workers that are ready; none while the host is away."""
@@ -75,34 +76,27 @@ class Tree:
         return facts.ready if facts and facts.scheduler_pid else ()
 
     async def numbers(self, role: str, client: Client, worker: str = "") -> list[int]:
+        """The processes that are meant, as far as they run at this moment."""
         facts = await asyncio.to_thread(self.facts)
         server = read_json(self.place.server_file)["pid"]
-        if role == "server":
-            return [server]
-        if role == "host":
-            return [facts.pid]
-        if role == "scheduler":
-            return [facts.scheduler_pid]
-        if role == "worker":
-            return [each["pid"] for each in facts.workers if each["name"] == worker and each["pid"]]
-        if role == "kernel":
-            return [(await self.worker(client, worker))["kernel_pid"]]
-        kernels = [beat.kernel_pid for beat in await client.workers()]
-        all_of_it = [facts.pid, facts.scheduler_pid, *(each["pid"] for each in facts.workers), *kernels, server]
-        return [number for number in all_of_it if number]  # 0: not started again yet
+        if facts is None:
+            return [server] if role in ("server", "everything") else []
+        beats = await client.workers() if role in ("kernel", "everything") else []
+        workers = [each["pid"] for each in facts.workers if worker in ("", each["name"])]
+        kernels = [beat.kernel_pid for beat in beats if worker in ("", beat.worker)]
+        found = {
+            "server": [server],
+            "host": [facts.pid],
+            "scheduler": [facts.scheduler_pid],
+            "worker": workers,
+            "kernel": kernels,
+            "everything": [facts.pid, facts.scheduler_pid, *workers, *kernels, server],
+        }[role]
+        return [number for number in found if number]  # 0: has ended, not started again yet
 
     def log(self, name: str) -> str:
         path = self.place.logs / f"{name}.log"
         return path.read_text() if path.exists() else ""
-
-
-def send(number: int, signal_number: int) -> None:
-    """A signal to a process that may have ended; never to number 0, which would be ourselves."""
-    assert number > 1
-    try:
-        os.kill(number, signal_number)
-    except ProcessLookupError:
-        return
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +123,7 @@ class Book:
     names: dict = field(default_factory=lambda: {"__name__": "__main__"})
     texts: dict[str, SourceText] = field(default_factory=dict)
     revisions: dict[type, Revision] = field(default_factory=dict)
+    origin: Origin = Origin()
 
     def cell(self, text: str) -> dict:
         """Run a cell; what it defines is in the result."""
@@ -163,7 +158,7 @@ class Book:
         return recorder.graph(result, Policy(**policy), revision_of=self.revision, key=self.client.key)
 
     async def submit(self, flow: str, calls: Callable[[], object], **policy) -> Watched:
-        watched, _ = await self.client.submit(flow, self.draw(calls, flow, **policy), Origin())
+        watched, _ = await self.client.submit(flow, self.draw(calls, flow, **policy), self.origin)
         return watched
 
     async def running(self, watched: Watched, job: int, timeout_s: float = 20.0) -> str:
@@ -233,7 +228,8 @@ class Gate:
     def task_pass(self, folder, word, *earlier):
         with open(os.path.join(folder, "begun"), "a") as file:
             file.write(f"{word} {os.getpid()}\\\\n")
-        while not os.path.exists(os.path.join(folder, "open")):
+        gates = [os.path.join(folder, name) for name in ("open", f"open-{os.getpid()}")]
+        while not any(map(os.path.exists, gates)):
             time.sleep(0.005)
         return word
 
@@ -264,8 +260,9 @@ class Gates:
         lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
         return [int(number) for each, number in lines if each == word or not word]
 
-    def open(self) -> None:
-        (self.folder / "open").touch()
+    def open(self, kernel: int | None = None) -> None:
+        """Let all jobs end, or those in one kernel."""
+        (self.folder / ("open" if kernel is None else f"open-{kernel}")).touch()
 
 
 @pytest.fixture
