@@ -16,14 +16,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from elfbook.version import __version__ as __version__
+from elfbook.notebook.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from elfbook.elves import Elf, task
     from elfbook.errors import ElfbookError, FlowFailed
-    from elfbook.flows import flow
-    from elfbook.trace import gather
-    from elfbook.verbs import attach, doctor, down, find, runs, up
+    from elfbook.flow.elves import Elf, task
+    from elfbook.flow.trace import gather
+    from elfbook.notebook.flows import flow
+    from elfbook.notebook.verbs import attach, doctor, down, find, runs, up
 
 __all__ = [
     "Elf",
@@ -42,18 +42,18 @@ __all__ = [
 ]
 
 _OWNERS = {
-    "Elf": "elves",
-    "task": "elves",
+    "Elf": "flow.elves",
+    "task": "flow.elves",
     "ElfbookError": "errors",
     "FlowFailed": "errors",
-    "flow": "flows",
-    "gather": "trace",
-    "attach": "verbs",
-    "doctor": "verbs",
-    "down": "verbs",
-    "find": "verbs",
-    "runs": "verbs",
-    "up": "verbs",
+    "flow": "notebook.flows",
+    "gather": "flow.trace",
+    "attach": "notebook.verbs",
+    "doctor": "notebook.verbs",
+    "down": "notebook.verbs",
+    "find": "notebook.verbs",
+    "runs": "notebook.verbs",
+    "up": "notebook.verbs",
 }
 """Names to their modules, imported when the name is first used: `import elfbook` stays quick."""
 
@@ -72,13 +72,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """`%elf` and `%%elf` work in this notebook; loading twice is harmless."""
-    from elfbook.magics import load  # IPython only where there is one
+    from elfbook.entry.magics import load  # IPython only where there is one
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """`%elf` is gone from this notebook; runs and workers go on."""
-    from elfbook.magics import unload
+    from elfbook.entry.magics import unload
 
     unload(shell)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from elfbook.errors import ElfbookError, ElfUsageError
-from elfbook.grammar import nearest
-from elfbook.version import __version__
+from elfbook.notebook.grammar import nearest
+from elfbook.notebook.version import __version__
 
 OK, FAILED, MISTYPED, INTERRUPTED = 0, 1, 2, 130
 TUTORIALS = "elfbook-tutorials"
@@ -135,14 +135,14 @@ def complain(error: ElfbookError, code: int) -> int:
 
 def notebook_at(given: argparse.Namespace) -> object:
     """A notebook's side for this one command."""
-    from elfbook.notebook import Notebook
-    from elfbook.place import Place
+    from elfbook.notebook.notebook import Notebook
+    from elfbook.store.place import Place
 
     return Notebook(None, Place.at(given.url, given.state_dir))
 
 
 def up(given: argparse.Namespace) -> int:
-    from elfbook import verbs
+    from elfbook.notebook import verbs
 
     notebook = notebook_at(given)
     print(
@@ -154,21 +154,21 @@ def up(given: argparse.Namespace) -> int:
 
 
 def down(given: argparse.Namespace) -> int:
-    from elfbook import verbs
+    from elfbook.notebook import verbs
 
     print(verbs.down(notebook=notebook_at(given)))
     return OK
 
 
 def status(given: argparse.Namespace) -> int:
-    from elfbook import verbs
+    from elfbook.notebook import verbs
 
     print(verbs.overview(notebook=notebook_at(given)))
     return OK
 
 
 def doctor(given: argparse.Namespace) -> int:
-    from elfbook import verbs
+    from elfbook.notebook import verbs
 
     report = verbs.doctor(notebook=notebook_at(given))
     print(report)
@@ -176,9 +176,9 @@ def doctor(given: argparse.Namespace) -> int:
 
 
 def worker(given: argparse.Namespace) -> int:
-    from elfbook import hostfile
-    from elfbook.place import Place
-    from elfbook.workerprocess import run_worker
+    from elfbook.host import hostfile
+    from elfbook.store.place import Place
+    from elfbook.work.workerprocess import run_worker
 
     place = Place.at(given.url, given.state_dir)
     if not place.url:
@@ -189,7 +189,7 @@ def worker(given: argparse.Namespace) -> int:
 
 
 def demo(given: argparse.Namespace) -> int:
-    from elfbook.show import demo as run_demo
+    from elfbook.entry.show import demo as run_demo
 
     output = Path(given.output or "elfbook-demo.html").absolute()
     if not output.parent.is_dir():

@@ -1,21 +1,21 @@
 """Every exception that elfbook raises.
 
-    ElfbookError                   carries .hint: what to type next
-    ├─ ElfUsageError               a mistyped magic, flag or name
-    ├─ DefinitionError             an elf or flow cell that cannot be recorded (.line)
-    │  ├─ MissingName              a task uses a name that exists nowhere
-    │  └─ CannotSend               a value that no worker could receive (.name)
-    ├─ DeferredValueError          a result was used as if it were already there
-    ├─ FlowFailed                  a run ended with failed jobs (.failures)
-    ├─ FlowCancelled               a run was cancelled
-    ├─ MyceliumError               the server
-    │  ├─ MyceliumUnreachable      nothing answers
-    │  ├─ StoreFull                the store refuses to grow
-    │  ├─ StoreRegressed           acknowledged records are gone
-    │  ├─ StoreCorrupt             a blob's bytes are not what their hash says
-    │  └─ Untrusted                bytes not signed with this mycelium's key
-    ├─ KernelError                 a kernel did not start
-    └─ InternalError               our bug
+ElfbookError                   carries .hint: what to type next
+├─ ElfUsageError               a mistyped magic, flag or name
+├─ DefinitionError             an elf or flow cell that cannot be recorded (.line)
+│  ├─ MissingName              a task uses a name that exists nowhere
+│  └─ CannotSend               a value that no worker could receive (.name)
+├─ DeferredValueError          a result was used as if it were already there
+├─ FlowFailed                  a run ended with failed jobs (.failures)
+├─ FlowCancelled               a run was cancelled
+├─ MyceliumError               the server
+│  ├─ MyceliumUnreachable      nothing answers
+│  ├─ StoreFull                the store refuses to grow
+│  ├─ StoreRegressed           acknowledged records are gone
+│  ├─ StoreCorrupt             a blob's bytes are not what their hash says
+│  └─ Untrusted                bytes not signed with this mycelium's key
+├─ KernelError                 a kernel did not start
+└─ InternalError               our bug
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from elfbook.errors import ElfUsageError, StoreCorrupt, Untrusted
-from elfbook.model import AnyEvent
+from elfbook.facts import AnyEvent
 
 VERSION = b"\x01"
 FLOW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")

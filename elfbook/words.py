@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from elfbook.model import State
+from elfbook.facts import State
 
 COLUMNS = 80
 """Width that every text form keeps to."""

@@ -9,14 +9,16 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import elfbook
-from elfbook import hostfile, server
-from elfbook.place import Place
+from elfbook.host import hostfile
+from elfbook.store import server
+from elfbook.store.mycelium import Mycelium
+from elfbook.store.place import Place
 
 LOOK_S = 0.01
 LEAVE_S = 12.0
@@ -93,3 +95,26 @@ def folder() -> Iterator[Path]:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
         yield made
         clear(made)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Callable[[Path], dict[int, str]]:
+    """`processes(folder)`: the live processes whose command line names the folder."""
+    return processes_of
+
+
+@pytest.fixture(scope="module")
+def place(folder: Path) -> Place:
+    """A place whose server runs, fast and not durable, while the module's tests do."""
+    made = Place(folder / "state")
+    server.ensure_server(made, mode="fast")
+    return made
+
+
+@pytest.fixture
+async def mycelium(place: Place, request: pytest.FixtureRequest) -> AsyncIterator[Mycelium]:
+    """A connection to the module's server, in a namespace that no other test uses."""
+    namespace = f"t{abs(hash(request.node.nodeid))}"
+    made = await Mycelium.open(place.address(), key=place.key(), namespace=namespace, locate=place.locate)
+    yield made
+    await made.close()

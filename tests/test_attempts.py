@@ -6,7 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from elfbook.attempts import (
+from elfbook.facts import Claimed, Failed, Lost, State, Stored, Succeeded
+from elfbook.log.fold import Offer, fold, start
+from elfbook.model import Dispatch, ElfUse, Failure, Graph, JobSpec, Policy, ValueRef
+from elfbook.store.link import Message
+from elfbook.wire import decode_event, digest_of, encode
+from elfbook.work.attempts import (
     Held,
     event_of,
     failed,
@@ -17,24 +22,6 @@ from elfbook.attempts import (
     released,
     stopped,
 )
-from elfbook.fold import Offer, fold, start
-from elfbook.link import Message
-from elfbook.model import (
-    Claimed,
-    Dispatch,
-    ElfUse,
-    Failed,
-    Failure,
-    Graph,
-    JobSpec,
-    Lost,
-    Policy,
-    State,
-    Stored,
-    Succeeded,
-    ValueRef,
-)
-from elfbook.wire import decode_event, digest_of, encode
 
 DISPATCH = Dispatch(
     run="crawl.1",

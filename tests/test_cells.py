@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elfbook import cells
+from elfbook.code import cells
 
 
 def test_it_stands_on_the_standard_library_alone() -> None:

@@ -23,10 +23,10 @@ from typing import NamedTuple
 import cloudpickle
 import pytest
 
-from elfbook import cells
+from elfbook.code import cells
+from elfbook.code.source import SourceText, read_elf
 from elfbook.errors import CannotSend, DefinitionError, MissingName
 from elfbook.model import Revision, ValueRef
-from elfbook.source import SourceText, read_elf
 
 
 class CannotEncode(Exception):

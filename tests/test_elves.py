@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook import elves, making
-from elfbook.elves import Elf, adopt, is_elf, task
 from elfbook.errors import DefinitionError
-from elfbook.making import normal_name, use_of
+from elfbook.flow import elves, making
+from elfbook.flow.elves import Elf, adopt, is_elf, task
+from elfbook.flow.making import normal_name, use_of
 
 
 @adopt

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook import evaluate, values
-from elfbook.evaluate import Refused
+from elfbook.flow import evaluate, values
+from elfbook.flow.evaluate import Refused
 
 KEY = b"k"
 

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook import evaluate, expr, nodes, values
 from elfbook.errors import DeferredValueError, DefinitionError
-from elfbook.expr import Value
+from elfbook.flow import evaluate, expr, nodes, values
+from elfbook.flow.expr import Value
 from elfbook.model import INLINE_LIMIT
 
 KEY = b"k" * 32

@@ -12,7 +12,20 @@ from types import FrameType
 import pytest
 
 from elfbook.errors import InternalError
-from elfbook.fold import (
+from elfbook.facts import (
+    AnyEvent,
+    Cancelled,
+    Claimed,
+    Failed,
+    Lost,
+    Released,
+    Reopened,
+    Skipped,
+    State,
+    Stored,
+    Succeeded,
+)
+from elfbook.log.fold import (
     Offer,
     RunState,
     Skip,
@@ -25,23 +38,7 @@ from elfbook.fold import (
     to_cancel,
     to_reopen,
 )
-from elfbook.model import (
-    AnyEvent,
-    Cancelled,
-    Claimed,
-    Failed,
-    Graph,
-    JobSpec,
-    Lost,
-    Policy,
-    Released,
-    Reopened,
-    Skipped,
-    State,
-    Stored,
-    Succeeded,
-    ValueRef,
-)
+from elfbook.model import Graph, JobSpec, Policy, ValueRef
 
 CLAIMED, RELEASED, SUCCEEDED = Claimed("n", worker="w1"), Released("n"), Succeeded("n", worker="w1")
 FAILED, BROKEN, LOST = Failed("n"), Failed("n", final=True), Lost("n")

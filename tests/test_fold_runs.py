@@ -14,17 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from elfbook.fold import Action, Offer, RunState, Skip, due, fold, run_outcome, start, to_cancel, to_reopen
-from elfbook.model import (
+from elfbook.facts import (
     ENDED,
     AnyEvent,
     Cancelled,
     Claimed,
     Failed,
-    Graph,
-    JobSpec,
     Lost,
-    Policy,
     Released,
     Reopened,
     Skipped,
@@ -32,6 +28,19 @@ from elfbook.model import (
     Stored,
     Succeeded,
 )
+from elfbook.log.fold import (
+    Action,
+    Offer,
+    RunState,
+    Skip,
+    due,
+    fold,
+    run_outcome,
+    start,
+    to_cancel,
+    to_reopen,
+)
+from elfbook.model import Graph, JobSpec, Policy
 
 BAD = {State.FAILED, State.CANCELLED, State.SKIPPED}
 CALM = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

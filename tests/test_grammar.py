@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from elfbook import helppages
 from elfbook.errors import ElfUsageError
-from elfbook.grammar import flow_name, parse, seconds, silenced, split
-from elfbook.vocabulary import DEFINE, FLOW, VERBS
+from elfbook.notebook import helppages
+from elfbook.notebook.grammar import flow_name, parse, seconds, silenced, split
+from elfbook.notebook.vocabulary import DEFINE, FLOW, VERBS
 
 
 @pytest.mark.parametrize(

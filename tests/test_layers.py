@@ -19,42 +19,64 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "elfbook"
 
-# From the ground up. A module imports from layers below its own and, within its layer, from modules
-# named before it.
-LAYERS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "model", "words"),
-    "pure": (
-        *("wire", "plain", "values", "evaluate", "nodes", "expr", "making", "elves", "graph", "trace"),  # flows to graphs
-        *("cells", "statements", "locate", "parts", "refusals", "closure", "declared", "source"),  # code
-        "roster",
-        *("states", "fold"),
-        *("outline", "layout", "picture", "failures", "groups", "endings", "waiting", "said"),  # what is seen
-        *("view", "textform", "page", "report"),
-        *("grammar", "vocabulary", "help", "naming"),  # what is typed
+# From the ground up: a folder a layer. A module imports from layers below its own and, within its
+# layer, from modules named before it. Folders' own `__init__` files hold a sentence and nothing else.
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "words": (
+        "errors", "model", "facts", "wire", "words",
     ),
-    "edges": (
-        *("link", "writer", "follow", "blobs", "mycelium", "place", "server"),  # the network
-        *("room", "shim", "kernel"),
-        *("texts", "drawing", "portal", "ipython", "body"),
+    "code": (
+        "cells", "declared", "likeness", "statements", "locate", "parts", "refusals", "closure",
+        "source",
     ),
-    "loops": (
-        *("processes", "hostfile", "outputs", "parcels", "worker", "workerprocess", "scheduler"),
-        *("schedulerprocess", "host"),
-        *("client", "pages", "jobs", "live", "runs", "flows", "verbs", "notebook"),
+    "flow": (
+        "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
     ),
-    "entries": ("complete", "magics", "demo", "cli", "testing", "__init__", "__main__"),
+    "log": (
+        "states", "fold",
+    ),
+    "view": (
+        "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
+        "view", "textform", "page", "report",
+    ),
+    "store": (
+        "link", "marks", "writer", "blobs", "follow", "mycelium", "place", "server", "graphstore",
+    ),
+    "work": (
+        "attempts", "claims", "kernel", "outputs", "parcels", "processes", "pulse", "room", "shim",
+        "bench", "worker", "workerprocess",
+    ),
+    "host": (
+        "hostfile", "placement", "scheduler", "schedulerprocess", "host",
+    ),
+    "client": (
+        "local", "portal", "watched", "client",
+    ),
+    "notebook": (
+        "body", "grammar", "ipython", "naming", "pages", "roster", "strays", "texts", "version",
+        "vocabulary", "checks", "helppages", "jobs", "live", "runs", "notebook", "revive", "verbs",
+        "flows",
+    ),
 }
+LAYERS: dict[str, tuple[str, ...]] = {
+    layer: names if layer == "words" else tuple(f"{layer}.{name}" for name in names)
+    for layer, names in FOLDERS.items()
+}
+LAYERS["entries"] = (
+    "demo", "entry.show", "entry.complete", "entry.magics", "cli", "__init__", "__main__",
+)  # fmt: skip
+PURE = ("words", "code", "flow", "log", "view")
 
 # Every library from outside the standard library, and the files that alone may import it.
 OWNERS: dict[str, set[str]] = {
-    "IPython": {"ipython"},
-    "cloudpickle": {"values"},
-    "graphviz": {"drawing"},
-    "ipykernel": {"shim"},
-    "jupyter_client": {"kernel"},
-    "nats": {"link"},
-    "numpy": {"plain"},
-    "platformdirs": {"place"},
+    "IPython": {"notebook.ipython"},
+    "cloudpickle": {"flow.values"},
+    "graphviz": {"view.drawing"},
+    "ipykernel": {"work.shim"},
+    "jupyter_client": {"work.kernel"},
+    "nats": {"store.link"},
+    "numpy": {"flow.plain"},
+    "platformdirs": {"store.place"},
 }
 # No outside system but the way types are written down here, so every file may use it.
 EVERYONES = {"msgspec"}
@@ -66,19 +88,19 @@ DISTRIBUTIONS = {"IPython": "ipython", "jupyter_client": "jupyter-client", "nats
 OPTIONAL = {"numpy", "matplotlib"}
 
 # An import that may point up, and why.
-UPWARD = {("room", "__init__"): "run inside kernels: takes elfbook where the kernel's environment has it"}
+UPWARD = {("work.room", "__init__"): "run inside kernels: takes elfbook where the kernel's environment has it"}
 
 # Sent to worker kernels as source text, so they stand on the standard library alone.
 SHIPPED: dict[str, set[str]] = {
-    "plain": {"numpy"},
-    "values": {"cloudpickle"},
-    "evaluate": set(),
-    "cells": set(),
-    "room": set(),
-    "shim": {"ipykernel"},
+    "flow.plain": {"numpy"},
+    "flow.values": {"cloudpickle"},
+    "flow.evaluate": set(),
+    "code.cells": set(),
+    "work.room": set(),
+    "work.shim": {"ipykernel"},
 }
 
-PURE_MODULES = LAYERS["words"] + LAYERS["pure"]
+PURE_MODULES = tuple(name for layer in PURE for name in LAYERS[layer] if name != "view.drawing")
 IMPURE = {"asyncio", "glob", "http", "os", "random", "secrets", "shutil", "signal", "socket", "subprocess",
           "tempfile", "threading", "time", "urllib"}
 # What a pure module may take from such a library, with the reason.
@@ -96,6 +118,8 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE).with_suffix("")
+        if path.name == "__init__.py" and path.parent != PACKAGE:
+            continue
         found[".".join(place.parts)] = path
     return found
 
@@ -131,10 +155,10 @@ def imports(name: str, *, types: bool = False) -> set[tuple[str, str]]:
             library, _, rest = module.partition(".")
             if library != "elfbook":
                 found.add((library, ""))
-            elif rest:
+            elif rest in modules():
                 found.add((library, rest))
             else:
-                inner = {alias.name for alias in node.names}
+                inner = {f"{rest}.{alias.name}".lstrip(".") for alias in node.names}
                 found |= {("elfbook", part if part in modules() else "__init__") for part in inner}
     return found
 

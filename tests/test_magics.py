@@ -18,13 +18,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import elfbook
-from elfbook import magics
-from elfbook.body import classes_in, users_frames
-from elfbook.complete import offer
+from elfbook.entry import magics
+from elfbook.entry.complete import offer
 from elfbook.errors import DefinitionError, ElfUsageError, FlowFailed, MissingName
-from elfbook.ipython import display_mode
-from elfbook.notebook import CURRENT, Notebook
-from elfbook.runs import Run
+from elfbook.notebook.body import classes_in, users_frames
+from elfbook.notebook.ipython import display_mode
+from elfbook.notebook.notebook import CURRENT, Notebook
+from elfbook.notebook.runs import Run
 
 GREETER = """%%elf
 class Greeter:

@@ -22,10 +22,10 @@ from jupyter_client.manager import KernelManager, start_new_kernel
 from traitlets.config import Config
 
 import elfbook
-from elfbook import hostfile
 from elfbook.errors import ElfUsageError, FlowCancelled, FlowFailed
-from elfbook.notebook import CURRENT, Notebook
-from elfbook.place import Place
+from elfbook.host import hostfile
+from elfbook.notebook.notebook import CURRENT, Notebook
+from elfbook.store.place import Place
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from elfbook import place as place_module
 from elfbook.errors import ElfbookError, MyceliumUnreachable
-from elfbook.place import KEY_BYTES, Place, read_json, write_json, write_private
+from elfbook.store import place as place_module
+from elfbook.store.place import KEY_BYTES, Place, read_json, write_json, write_private
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_whoever_makes_the_key_at_the_same_time_gets_the_same_one(place: Place) 
     program = textwrap.dedent("""\
         import sys
         from pathlib import Path
-        from elfbook.place import Place
+        from elfbook.store.place import Place
         sys.stdin.read()
         print(Place(Path(sys.argv[1])).key().hex())
     """)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from elfbook.client.portal import Portal
 from elfbook.errors import ElfbookError, InternalError, MyceliumUnreachable
-from elfbook.portal import Portal
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from elfbook.errors import ElfUsageError
 from elfbook.model import ElfUse, Graph, JobSpec, Revision, TaskSpec
-from elfbook.naming import full_label, job_named, jobs_named, parts, run_reference
-from elfbook.roster import Change, Roster, use_line
+from elfbook.notebook.naming import full_label, job_named, jobs_named, parts, run_reference
+from elfbook.notebook.roster import Change, Roster, use_line
 
 
 def revision(digest: str, label: str = "Cell In[1]", **tasks: str) -> Revision:

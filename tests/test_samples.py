@@ -9,36 +9,28 @@ import msgspec
 import pytest
 
 from elfbook import model
-from elfbook.marks import Mark
+from elfbook.facts import Cancelled, Claimed, Failed, Lost, Released, Reopened, Skipped, Stored, Succeeded
 from elfbook.model import (
     Beat,
-    Cancelled,
     Capture,
-    Claimed,
     Dispatch,
     ElfUse,
-    Failed,
     Failure,
     Frame,
     Graph,
     JobSpec,
-    Lost,
     Manifest,
     Origin,
     Output,
     Parameter,
     Piece,
     Policy,
-    Released,
-    Reopened,
     Revision,
     Settled,
-    Skipped,
-    Stored,
-    Succeeded,
     TaskSpec,
     ValueRef,
 )
+from elfbook.store.marks import Mark
 from elfbook.wire import (
     VERSION,
     decode,

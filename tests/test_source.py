@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elfbook.cells import blank_magics
-from elfbook.declared import declared_outputs
+from elfbook.code.cells import blank_magics
+from elfbook.code.declared import declared_outputs
+from elfbook.code.parts import digest
+from elfbook.code.source import SourceText, read_elf
 from elfbook.model import Parameter, Revision, TaskSpec, ValueRef
-from elfbook.parts import digest
-from elfbook.source import SourceText, read_elf
 
 
 def encode(value: object) -> ValueRef:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from elfbook.statements import attributes, given, guarded, imported, methods, normal, uses
+from elfbook.code.statements import attributes, given, guarded, imported, methods, normal, uses
 
 
 def parsed(text: str) -> list[ast.stmt]:

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook import evaluate, values
-from elfbook.elves import adopt
 from elfbook.errors import CannotSend, DeferredValueError, DefinitionError
-from elfbook.expr import Value
-from elfbook.graph import check
+from elfbook.flow import evaluate, values
+from elfbook.flow.elves import adopt
+from elfbook.flow.expr import Value
+from elfbook.flow.graph import check
+from elfbook.flow.trace import Drawn, Recorder, current, gather
 from elfbook.model import INLINE_LIMIT, Graph, JobSpec, Policy, Revision
-from elfbook.trace import Drawn, Recorder, current, gather
 
 KEY = b"k" * 32
 

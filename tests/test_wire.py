@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from elfbook import model
 from elfbook.errors import ElfUsageError, StoreCorrupt, Untrusted
-from elfbook.model import ElfUse, Failed, Failure, Graph, JobSpec, Manifest, Origin, ValueRef
+from elfbook.facts import Failed
+from elfbook.model import ElfUse, Failure, Graph, JobSpec, Manifest, Origin, ValueRef
 from elfbook.wire import (
     SEAL_BYTES,
     VERSION,

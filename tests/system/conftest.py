@@ -15,22 +15,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from elfbook import hostfile, values
-from elfbook.client import Client, Watched
-from elfbook.elves import adopt, is_elf
-from elfbook.model import (
-    Claimed,
-    Origin,
-    Policy,
-    Revision,
-    State,
-    Stored,
-    Succeeded,
-    ValueRef,
-)
-from elfbook.place import Place, read_json
-from elfbook.source import SourceText, read_elf
-from elfbook.trace import Recorder
+from elfbook.client.client import Client, Watched
+from elfbook.code.source import SourceText, read_elf
+from elfbook.facts import Claimed, State, Stored, Succeeded
+from elfbook.flow import values
+from elfbook.flow.elves import adopt, is_elf
+from elfbook.flow.trace import Recorder
+from elfbook.host import hostfile
+from elfbook.model import Origin, Policy, Revision, ValueRef
+from elfbook.store.place import Place, read_json
 
 WORKERS = 2
 

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from elfbook.client import Client
-from elfbook.fold import to_reopen
-from elfbook.model import Cancelled, Claimed, Failed, Lost, Origin, Skipped, State, Succeeded
+from elfbook.client.client import Client
+from elfbook.facts import Cancelled, Claimed, Failed, Lost, Skipped, State, Succeeded
+from elfbook.log.fold import to_reopen
+from elfbook.model import Origin
 
 
 def states(run) -> list[str]:

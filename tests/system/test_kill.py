@@ -9,7 +9,7 @@ import time
 import pytest
 
 from elfbook import demo
-from elfbook.model import Lost, State, Succeeded
+from elfbook.facts import Lost, State, Succeeded
 
 ROLES = ["worker", "kernel", "scheduler", "host", "server", "everything"]
 DISTURBING = {"worker", "kernel", "host", "everything"}

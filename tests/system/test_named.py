@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from elfbook import hostfile
-from elfbook.model import Claimed, Lost, Succeeded
+from elfbook.facts import Claimed, Lost, Succeeded
+from elfbook.host import hostfile
 
 NAMED = '''\
 import os

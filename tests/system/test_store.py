@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elfbook.client import Client
 from elfbook.errors import StoreCorrupt, StoreRegressed
-from elfbook.model import Failed, State
+from elfbook.facts import Failed, State
 
 LARGE = '''\
 import numpy as np

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import subprocess
 import sys
 
 import pytest
 
-from elfbook.client import Client
+from elfbook.client.client import Client
 from elfbook.errors import StoreCorrupt, Untrusted
-from elfbook.model import Claimed, Dispatch, ElfUse, State, ValueRef
+from elfbook.facts import Claimed, State
+from elfbook.model import Dispatch, ElfUse, ValueRef
 from elfbook.wire import encode, encode_sealed
 
 SPY = '''\
@@ -124,7 +124,7 @@ async def test_a_record_that_cannot_be_read_harms_no_other_run(tree, client, boo
 
 
 async def test_two_schedulers_at_once_are_harmless(tree, book, tmp_path, until):
-    command = [sys.executable, "-m", "elfbook.schedulerprocess", "--state-dir", str(tree.place.state_dir)]
+    command = [sys.executable, "-m", "elfbook.host.schedulerprocess", "--state-dir", str(tree.place.state_dir)]
     with open(tmp_path / "log", "wb") as log:
         second = subprocess.Popen([*command, "--name", "second", "--parent"], stdin=subprocess.PIPE, stderr=log)
     try:

@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from elfbook.fold import RunState, fold, start
+from elfbook.facts import AnyEvent, Claimed, Failed, Skipped, Stored, Succeeded
+from elfbook.log.fold import RunState, fold, start
 from elfbook.model import (
-    AnyEvent,
-    Claimed,
     ElfUse,
-    Failed,
     Failure,
     Frame,
     Graph,
@@ -21,12 +19,9 @@ from elfbook.model import (
     Piece,
     Policy,
     Revision,
-    Skipped,
-    Stored,
-    Succeeded,
     ValueRef,
 )
-from elfbook.view import Known, RunView, look
+from elfbook.view.view import Known, RunView, look
 
 CELL = """\
 %%elf

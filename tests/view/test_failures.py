@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from elfbook.failures import (
+from elfbook.model import Failure, Frame
+from elfbook.view.failures import (
     FailedJob,
     coloured,
     failure_lines,
@@ -15,8 +16,7 @@ from elfbook.failures import (
     label_of,
     plain,
 )
-from elfbook.groups import all_lines, group_lines, grouped, summary_of
-from elfbook.model import Failure, Frame
+from elfbook.view.groups import all_lines, group_lines, grouped, summary_of
 
 LABELS = {"/tmp/ipykernel_1/22.py": "Cell In[2]"}
 SOURCE = tuple("""\

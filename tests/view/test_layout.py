@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook.layout import GAP, Box, Layout, layout
+from elfbook.view.layout import GAP, Box, Layout, layout
 
 ROOM = 720.0
 

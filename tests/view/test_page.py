@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfbook.model import ElfUse, Failure, Frame, Output
-from elfbook.page import LIMIT, page, safe
-from elfbook.report import whole_page
-from elfbook.textform import text
+from elfbook.view.page import LIMIT, page, safe
+from elfbook.view.report import whole_page
+from elfbook.view.textform import text
 
 ALLOWED = {
     "div": set(), "p": set(), "strong": set(), "br": set(), "code": set(), "pre": set(),

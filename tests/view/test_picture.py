@@ -8,10 +8,11 @@ from xml.etree import ElementTree as XML
 
 import pytest
 
-from elfbook.drawing import digraph, dot_svg
-from elfbook.model import ElfUse, Graph, JobSpec, State
-from elfbook.outline import Arrow, Node, Outline, in_words, outline, tally
-from elfbook.picture import ARROWS, INK, LOOKS, ROOM, TALLEST, svg
+from elfbook.facts import State
+from elfbook.model import ElfUse, Graph, JobSpec
+from elfbook.view.drawing import digraph, dot_svg
+from elfbook.view.outline import Arrow, Node, Outline, in_words, outline, tally
+from elfbook.view.picture import ARROWS, INK, LOOKS, ROOM, TALLEST, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 GREETER = (ElfUse("Greeter", "d1"),)

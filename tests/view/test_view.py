@@ -7,23 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from elfbook.model import (
-    Cancelled,
-    ElfUse,
-    Failed,
-    Failure,
-    Frame,
-    Lost,
-    Output,
-    Policy,
-    Released,
-    Reopened,
-    Succeeded,
-    ValueRef,
-)
-from elfbook.textform import raised_lines, text
-from elfbook.view import first_words, summary
-from elfbook.waiting import why
+from elfbook.facts import Cancelled, Failed, Lost, Released, Reopened, Succeeded
+from elfbook.model import ElfUse, Failure, Frame, Output, Policy, ValueRef
+from elfbook.view.textform import raised_lines, text
+from elfbook.view.view import first_words, summary
+from elfbook.view.waiting import why
 from elfbook.words import duration, plural, size
 
 STATIC_PARTY = """\

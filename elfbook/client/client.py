@@ -1,0 +1,329 @@
+"""A notebook's or script's side of a mycelium: submit runs, watch them, mend or stop them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from elfbook.client.watched import Watched, read_revision
+from elfbook.errors import ElfbookError, ElfUsageError, MyceliumError
+from elfbook.facts import Cancelled, Reopened
+from elfbook.flow.graph import Drawn
+from elfbook.host import hostfile
+from elfbook.log.fold import start, to_cancel
+from elfbook.model import Beat, Graph, Manifest, Origin, Revision, Settled, ValueRef
+from elfbook.store.graphstore import graph_of, store_graph
+from elfbook.store.link import Unanswered
+from elfbook.store.mycelium import Conflict, Mycelium
+from elfbook.store.place import Place
+from elfbook.wire import check_flow_name, digest_of, encode, seal
+
+log = logging.getLogger("elfbook")
+
+BEAT_S = 10.0
+MIND_HOST_S = 1.0
+AWAY_LOOKS = 2
+"""A host that does not answer this often in a row is started again."""
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run in a list."""
+
+    flow: str
+    number: int
+    manifest: Manifest
+    settled: Settled | None
+    counts: dict[str, int]
+    """State to number of jobs; of an unsettled run as its records say now."""
+
+
+@dataclass(eq=False)
+class Client:
+    """One process's view of a mycelium; all of it belongs to one event loop."""
+
+    place: Place
+    mycelium: Mycelium
+    watched: WeakValueDictionary[str, Watched] = field(default_factory=WeakValueDictionary)
+    """Runs that someone holds, or that have not settled."""
+    _newest: dict[str, tuple[Manifest, int]] = field(default_factory=dict)
+    _code: dict[str, ValueRef] = field(default_factory=dict)
+    _tasks: list[asyncio.Task] = field(default_factory=list)
+
+    @classmethod
+    async def open(cls, place: Place) -> Client:
+        """Connected; MyceliumUnreachable with what to do when nothing answers."""
+        mycelium = await Mycelium.open(
+            place.address(),
+            key=place.key(),
+            namespace=place.namespace,
+            name="elfbook notebook",
+            locate=place.locate,
+        )
+        client = cls(place, mycelium)
+        client._tasks = [asyncio.create_task(client._beat()), asyncio.create_task(client._mind_host())]
+        return client
+
+    @property
+    def durability(self) -> str:
+        return self.mycelium.durability
+
+    @property
+    def url(self) -> str:
+        return self.mycelium.address.url
+
+    @property
+    def key(self) -> bytes:
+        return self.mycelium.key
+
+    async def close(self) -> None:
+        for watched in list(self.watched.values()):
+            await watched.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.mycelium.close()
+
+    async def _beat(self) -> None:
+        while True:
+            with contextlib.suppress(Unanswered):
+                await self.mycelium.link.publish(self.mycelium.names.client_beat)
+            await asyncio.sleep(BEAT_S)
+
+    async def _mind_host(self) -> None:
+        """While a run is watched, start the embedded host again if it has died.
+
+        A host that was stopped on purpose has removed its file, and stays stopped.
+        """
+        away = 0
+        while not self.place.url:
+            await asyncio.sleep(MIND_HOST_S)
+            if (
+                all(watched.state.settled for watched in list(self.watched.values()))
+                or not self.place.host_file.exists()
+            ):
+                away = 0
+                continue
+            away = 0 if await asyncio.to_thread(hostfile.find, self.place) else away + 1
+            if away >= AWAY_LOOKS:
+                away = 0
+                try:
+                    await asyncio.to_thread(hostfile.ensure, self.place)
+                except ElfbookError as error:
+                    log.warning("the host could not be started again: %s", error)
+
+    # ------------------------------------------------------------------ submit
+
+    async def submit(self, flow: str, drawn: Drawn, origin: Origin) -> tuple[Watched, bool]:
+        """The run, stored: it survives any crash from here on. True when it was active already.
+
+        Either all of the run exists afterwards or none of it; the same flow with the same code,
+        arguments and policy while it is active is the same run.
+        """
+        check_flow_name(flow)
+        key = digest_of(flow.encode(), encode(drawn.graph))
+        if (active := await self._active(flow, key)) is not None:
+            return active, True
+        await self._store_blobs(drawn.blobs)
+        revisions = {digest: await self._store_code(revision) for digest, revision in drawn.revisions.items()}
+        draft = await store_graph(
+            self.mycelium,
+            Manifest(
+                flow=flow,
+                number=0,
+                key=key,
+                jobs=len(drawn.graph.jobs),
+                nonce=os.urandom(8).hex(),
+                origin=origin,
+                submitted_at=time.time(),
+                revisions=revisions,
+            ),
+            drawn.graph,
+        )
+        while True:
+            before, seq = self._newest.get(flow) or await self._look_up(flow)
+            manifest = msgspec.structs.replace(draft, number=before.number + 1 if before else 1)
+            try:
+                seq = await self.mycelium.add_run(manifest, seq)
+            except Conflict:
+                self._newest.pop(flow, None)
+                if (active := await self._active(flow, key)) is not None:
+                    return active, True
+                continue
+            self._newest[flow] = (manifest, seq)
+            return self._watch(manifest, drawn.graph, dict(drawn.revisions)), False
+
+    async def _look_up(self, flow: str) -> tuple[Manifest | None, int]:
+        found = await self.mycelium.latest_run(flow)
+        if found is None:
+            return None, 0
+        self._newest[flow] = found
+        return found
+
+    async def _active(self, flow: str, key: str) -> Watched | None:
+        """The flow's newest run if it has this key and has not settled."""
+        before, _ = self._newest.get(flow) or await self._look_up(flow)
+        if before is None or before.key != key:
+            return None
+        watched = await self.watch(flow, before.number)
+        await watched.catch_up()
+        return None if watched.state.settled else watched
+
+    async def _store_blobs(self, blobs: Mapping[str, Iterable[bytes | memoryview]]) -> None:
+        if blobs:
+            store = await self.mycelium.blobs()
+            for digest, buffers in blobs.items():
+                await store.put(digest, buffers)
+
+    async def _store_code(self, revision: Revision) -> ValueRef:
+        if revision.digest not in self._code:
+            data = seal(encode(revision), self.mycelium.key)
+            self._code[revision.digest] = await self.mycelium.put([data], inline=False)
+        return self._code[revision.digest]
+
+    # ------------------------------------------------------------------ watch
+
+    def _watch(self, manifest: Manifest, graph: Graph, revisions: dict[str, Revision]) -> Watched:
+        watched = Watched(self.mycelium, manifest, graph, revisions, start(graph, manifest.run))
+        self.watched[manifest.run] = watched
+        watched.begin()
+        return watched
+
+    async def watch(self, flow: str, number: int | None = None) -> Watched:
+        """A run of the flow, the newest unless a number is given, with all facts stored so far."""
+        manifest = await self._manifest(flow, number)
+        if manifest.run in self.watched:
+            watched = self.watched[manifest.run]
+            if watched.state.settled:  # it may have been opened again elsewhere
+                await watched.catch_up()
+            return watched
+        graph = await graph_of(self.mycelium, manifest)
+        revisions = {
+            digest: await read_revision(self.mycelium, digest, ref)
+            for digest, ref in manifest.revisions.items()
+        }
+        watched = self._watch(manifest, graph, revisions)
+        await watched.catch_up()
+        for job in watched.state.jobs:
+            if job.revision and job.code is not None:
+                await watched.learn(job.revision, job.code)
+        return watched
+
+    async def _manifest(self, flow: str, number: int | None) -> Manifest:
+        if number is None:
+            found = await self.mycelium.latest_run(flow)
+            if found is not None:
+                self._newest[flow] = found
+                return found[0]
+        else:
+            manifests, _ = await self.mycelium.all_runs()
+            for manifest in manifests:
+                if manifest.flow == flow and manifest.number == number:
+                    return manifest
+        raise await self._unknown(flow, number)
+
+    async def _unknown(self, flow: str, number: int | None) -> ElfUsageError:
+        manifests, _ = await self.mycelium.all_runs()
+        flows = sorted({manifest.flow for manifest in manifests})
+        if number is not None and flow in flows:
+            last = max(manifest.number for manifest in manifests if manifest.flow == flow)
+            return ElfUsageError(f"flow {flow} has no run {number}; its newest is {last}")
+        near = difflib.get_close_matches(flow, flows, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "See what there is with  %elf runs"
+        return ElfUsageError(f"there is no flow called {flow} here", hint=hint)
+
+    async def runs(self) -> list[RunLine]:
+        """Every run, oldest first."""
+        manifests, settled = await self.mycelium.all_runs()
+        lines = []
+        for manifest in manifests:
+            note = settled.get(manifest.run)
+            if note is not None:
+                counts = note.counts
+            else:
+                watched = await self.watch(manifest.flow, manifest.number)
+                counts = {state.value: count for state, count in watched.state.counts.items() if count}
+            lines.append(RunLine(manifest.flow, manifest.number, manifest, note, counts))
+        return lines
+
+    async def workers(self) -> list[Beat]:
+        """The workers that are alive now."""
+        return await self.mycelium.census()
+
+    # ------------------------------------------------------------------ mend and stop
+
+    async def cancel(self, watched: Watched, why: str = "", jobs: Iterable[int] | None = None) -> int:
+        """Holds afterwards: no new attempt starts, and running ones cannot commit. How many ended so."""
+        named = None if jobs is None else set(jobs)
+        count = 0
+        while True:
+            wanted = [(job, seq) for job, seq in to_cancel(watched.state) if named is None or job in named]
+            if not wanted:
+                return count
+            running = {job: watched.state.jobs[job].worker for job, _ in wanted}
+            writes = [
+                self.mycelium.record(watched.run, job, Cancelled(nonce=os.urandom(8).hex(), why=why), seq)
+                for job, seq in wanted
+            ]
+            await asyncio.wait(writes)
+            for (job, _), write in zip(wanted, writes, strict=True):
+                error = write.exception()
+                if error is None:
+                    count += 1
+                    if running[job]:
+                        await self._stop_job(running[job], watched.run, job)
+                elif not isinstance(error, Conflict):
+                    raise error
+            await watched.catch_up()
+
+    async def _stop_job(self, worker: str, run: str, job: int) -> None:
+        """Tell the worker at once; it would notice by itself within two seconds."""
+        with contextlib.suppress(Unanswered):
+            await self.mycelium.link.publish(self.mycelium.names.stop_job(worker), f"{run} {job}".encode())
+
+    async def reopen(
+        self, watched: Watched, jobs: list[int], revisions: Mapping[str, Revision] | None = None
+    ) -> int:
+        """Holds afterwards: these jobs wait again, with new code where `revisions` has their class."""
+        await watched.catch_up()
+        await self.mycelium.note_settled(Settled(run=watched.run, counts={}))
+        events = []
+        for job in jobs:
+            use = watched.graph.elves[watched.graph.jobs[job].elf]
+            fresh = (revisions or {}).get(use.elf)
+            if fresh is None:
+                event = Reopened(nonce=os.urandom(8).hex())
+            else:
+                code = await self._store_code(fresh)
+                watched.revisions[fresh.digest] = fresh
+                event = Reopened(nonce=os.urandom(8).hex(), revision=fresh.digest, code=code)
+            events.append((job, event, watched.state.jobs[job].seq))
+        writes = [self.mycelium.record(watched.run, job, event, seq) for job, event, seq in events]
+        if writes:
+            await asyncio.wait(writes)
+        count = 0
+        for write in writes:
+            error = write.exception()
+            if error is None:
+                count += 1
+            elif not isinstance(error, Conflict):
+                raise MyceliumError(f"a job could not be opened again: {error}") from error
+        await watched.catch_up()
+        return count
+
+    async def fetch(self, ref: ValueRef) -> bytes:
+        """The encoded value that a reference names."""
+        return await self.mycelium.fetch(ref)
+
+    async def store(self, blobs: Mapping[str, Iterable[bytes | memoryview]]) -> None:
+        """Store large values by digest before anything names them."""
+        await self._store_blobs(blobs)

@@ -1,0 +1,1 @@
+"""What is typed: `%elf`, `%%elf`, their words, help and completion."""

@@ -1,0 +1,1 @@
+"""Task calls as data: values, the expressions over them, and the graph they draw."""

@@ -1,0 +1,1 @@
+"""What serves a mycelium on one machine: the process tree and the scheduler."""

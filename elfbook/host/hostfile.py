@@ -1,0 +1,221 @@
+"""Speaking to a machine's host: start it, ask it, stop it, from any process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elfbook.errors import ElfbookError, KernelError
+from elfbook.store.place import Place, read_json
+from elfbook.store.server import START_S, locked, stop_server
+from elfbook.work.processes import inherited
+
+ASK_S = 5.0
+READY_S = 90.0
+POLL_S = 0.02
+IDLE_S = 600.0
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """What a call of `ensure` found and did."""
+
+    started_host: bool
+    started_server: bool
+    workers: tuple[str, ...]
+    """Names of the workers that are ready."""
+    elapsed_s: float
+    state_dir: Path
+    url: str
+    durability: str
+    losses: tuple[str, ...] = ()
+    """What the store has lost, a sentence each."""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What a running host says of itself."""
+
+    pid: int
+    workers: tuple[dict, ...]
+    """Each with `name`, `pid`, `ready`, `elf`, `kernel`."""
+    server_pid: int
+    scheduler_pid: int
+    url: str
+    durability: str
+    losses: tuple[str, ...] = ()
+    """What the store has lost since this host, or one before it, last looked."""
+    trouble: str = ""
+    """Why something cannot start; empty when all is well."""
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        return tuple(worker["name"] for worker in self.workers if worker["ready"])
+
+
+@dataclass(frozen=True)
+class StopReport:
+    """What `stop` ended."""
+
+    host: bool
+    workers: int
+    server: bool
+
+
+def ask(place: Place, verb: str, timeout_s: float = ASK_S, **words: object) -> dict | None:
+    """The host's answer; None when no host answers here."""
+    facts = read_json(place.host_file)
+    if not facts:
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(facts["socket"])
+            connection.sendall(json.dumps({"verb": verb, **words}).encode() + b"\n")
+            line = connection.makefile("rb").readline()
+    except OSError:
+        return None
+    return json.loads(line) if line else None
+
+
+def find(place: Place) -> HostFacts | None:
+    """The host that runs here, None when there is none; starts nothing."""
+    answer = ask(place, "facts")
+    return _facts(answer) if answer else None
+
+
+def _facts(answer: dict) -> HostFacts:
+    return HostFacts(**{**answer, "workers": tuple(answer["workers"]), "losses": tuple(answer["losses"])})
+
+
+def ensure(
+    place: Place,
+    *,
+    workers: int | None = None,
+    kernel: str = "python3",
+    elf: Sequence[str] = (),
+    pool: str = "main",
+    keep: bool = False,
+    idle_s: float = IDLE_S,
+    timeout_s: float = READY_S,
+) -> HostReport:
+    """Holds afterwards: the place's server, scheduler and at least so many workers are ready.
+
+    Each name in `elf` gets a worker of its own. None for `workers` means as many as before,
+    or none. KernelError when they are not ready within `timeout_s`, with the reason.
+    """
+    began = time.monotonic()
+    place.prepare()
+    words: dict[str, object] = {
+        "workers": workers,
+        "kernel": kernel,
+        "elf": list(elf),
+        "pool": pool,
+        "keep": keep,
+        "idle_s": idle_s,
+    }
+    with locked(place.state_dir / "host.start.lock", START_S + timeout_s):
+        answer = ask(place, "up", **words)
+        started = answer is None
+        if started:
+            _launch(place)
+            answer = _first_answer(place, words, began + timeout_s)
+    facts = _until_ready(place, answer["wanted"], began + timeout_s)
+    return HostReport(
+        started_host=started,
+        started_server=started and bool(answer.get("started_server")),
+        workers=facts.ready,
+        elapsed_s=time.monotonic() - began,
+        state_dir=place.state_dir,
+        url=facts.url,
+        durability=facts.durability,
+        losses=facts.losses,
+    )
+
+
+def _until_ready(place: Place, wanted: int, deadline: float) -> HostFacts:
+    """The host's facts once so many workers are ready; KernelError when they do not become so."""
+    while True:
+        facts = find(place)
+        if facts is not None:
+            if len(facts.ready) >= wanted and facts.scheduler_pid:
+                return facts
+            if facts.trouble:
+                raise KernelError(facts.trouble, hint=f"Logs are in {place.logs}")
+        if time.monotonic() > deadline:
+            ready = len(facts.ready) if facts else 0
+            raise KernelError(
+                f"only {ready} of {wanted} workers became ready in time", hint=f"Logs are in {place.logs}"
+            )
+        time.sleep(POLL_S)
+
+
+def _launch(place: Place) -> None:
+    place.logs.mkdir(mode=0o700, exist_ok=True)
+    command = [sys.executable, "-m", "elfbook.host.host", "--state-dir", str(place.state_dir)]
+    command += ["--namespace", place.namespace]
+    if place.url:
+        command += ["--url", place.url]
+    with open(place.logs / "host.log", "ab") as output:
+        host = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=inherited(dict(os.environ)),
+            start_new_session=True,
+        )
+    host.returncode = 0  # it is meant to outlive us, of which Python would warn
+
+
+def _first_answer(place: Place, words: dict, deadline: float) -> dict:
+    while time.monotonic() < deadline:
+        answer = ask(place, "up", **words)
+        if answer is not None:
+            return answer
+        time.sleep(POLL_S)
+    tail = last_line(place.logs / "host.log")
+    raise ElfbookError(
+        f"the host did not start{': ' + tail if tail else ''}", hint=f"Its log is {place.logs}/host.log"
+    )
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log; empty when there is none."""
+    with contextlib.suppress(OSError):
+        lines = path.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+    return ""
+
+
+def stop(place: Place, timeout_s: float = 20.0) -> StopReport:
+    """Holds afterwards: host, workers, scheduler and embedded server of the place have ended."""
+    facts = find(place)
+    if facts is None:
+        return StopReport(host=False, workers=0, server=not place.url and stop_server(place))
+    ask(place, "down")
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and _runs(facts.pid):
+        time.sleep(POLL_S)
+    if _runs(facts.pid):
+        raise ElfbookError(f"the host (process {facts.pid}) did not end within {timeout_s:g} s")
+    server = False if place.url else bool(facts.server_pid) | stop_server(place)
+    return StopReport(host=True, workers=len(facts.workers), server=server)
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Which workers there are, and which of them holds which named elf."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from elfbook.model import Beat
+from elfbook.store.mycelium import Conflict, Mycelium
+
+
+@dataclass(eq=False)
+class Placement:
+    """Workers as they were last heard of, and the holders of named elves.
+
+    A holder is a record in the store, written compare-and-set, so that all schedulers agree.
+    """
+
+    mycelium: Mycelium
+    beats: dict[str, Beat] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
+    """Worker to when it was last heard of (monotonic)."""
+    holders: dict[str, str] = field(default_factory=dict)
+    """Named elf to the worker that holds it."""
+    _promised: dict[str, str] = field(default_factory=dict)
+    """Named elf to the worker that is about to: it counts, as other elves are placed meanwhile."""
+
+    def hear(self, beat: Beat) -> bool:
+        """Take note of a sign of life; True for a worker that was not known."""
+        new = beat.worker not in self.beats
+        self.beats[beat.worker] = beat
+        self.heard[beat.worker] = time.monotonic()
+        for name in beat.names:
+            self.holders.setdefault(name, beat.worker)
+        return new
+
+    def expect(self, worker: str) -> None:
+        """A record names a worker: unless it is heard of within a lease from now, it is gone."""
+        self.heard.setdefault(worker, time.monotonic())
+
+    def expect_all(self) -> None:
+        """Nobody could be heard for a while: everybody's lease begins anew."""
+        self.heard = dict.fromkeys(self.heard, time.monotonic())
+
+    def silent(self, lease_s: float) -> list[str]:
+        """Workers not heard of for a lease."""
+        before = time.monotonic() - lease_s
+        return [worker for worker, at in self.heard.items() if at < before]
+
+    def remove(self, worker: str) -> bool:
+        """The worker is gone, and what it held is free; True if anybody had heard of it."""
+        known = self.heard.pop(worker, None) is not None
+        self.beats.pop(worker, None)
+        for name in [name for name, holder in self.holders.items() if holder == worker]:
+            del self.holders[name]
+        return known
+
+    async def place(self, name: str, pool: str) -> str | None:
+        """The worker that holds a named elf, chosen now if none does; None when none may."""
+        if self.holders.get(name) in self.beats:
+            return self.holders[name]
+        names = self.mycelium.names
+        while True:
+            entry = await self.mycelium.link.last(names.jobs, names.holder(name))
+            if entry is not None and entry.data.decode() in self.beats:
+                self.holders[name] = entry.data.decode()
+                return self.holders[name]
+            chosen = self._choose(name, pool)
+            if chosen is None:
+                return None
+            self._promised[name] = chosen
+            try:
+                await self.mycelium.jobs.write(names.holder(name), chosen.encode(), entry.seq if entry else 0)
+            except Conflict:
+                continue  # another scheduler was faster: its choice counts
+            finally:
+                del self._promised[name]
+            self.holders[name] = chosen
+            return chosen
+
+    def _choose(self, name: str, pool: str) -> str | None:
+        """A worker started for the elf, else the one of the pool that holds the fewest."""
+        for beat in sorted(self.beats.values(), key=lambda beat: beat.worker):
+            if name in beat.only:
+                return beat.worker
+        load = {
+            beat.worker: 0
+            for beat in self.beats.values()
+            if not beat.only and pool in (beat.pool, beat.worker)
+        }
+        for worker in (*self.holders.values(), *self._promised.values()):
+            if worker in load:
+                load[worker] += 1
+        return min(load, key=lambda worker: (load[worker], worker), default=None)

@@ -1,0 +1,1 @@
+"""A run as a fold over its log."""

@@ -1,0 +1,187 @@
+"""The life of one job: the table of its states, and what each stored fact changes.
+
+          +----- Released; Failed or Lost with budget left -----+
+          v                                                     |
+       WAITING -------------------- Claimed --------------> RUNNING <--+ Claimed: another
+        |  ^                                                 |  |  |   | worker took over
+        |  |                          DONE <---- Succeeded --+  |  +---+
+        +--|-- Failed, no budget --> FAILED <--- Failed, Lost --+ no budget
+        +--|-- Skipped ----------> SKIPPED <---- Skipped -------+
+        +--|-- Cancelled -------> CANCELLED <--- Cancelled -----+
+           |
+           +--- Reopened: from every state, also from WAITING and RUNNING
+
+Why the cells are as they are. A fact reaches the log only if its writer named the record it
+follows (compare-and-set), so the log is the truth and attempt numbers are not checked again:
+
+- RUNNING takes every fact. Whatever was written over a claim has moved the record on, so the
+  claim's holder can no longer commit: ignoring the fact would leave the job running for ever.
+- WAITING takes a Failed: it says that the job could not even be offered, and counts as a try.
+  Released, Succeeded and Lost are about an attempt, and none is under way: ignored.
+- An ended job takes nothing but Reopened: the first end is the job's end.
+- A fact that the table ignores is still the job's last record: the next write has to expect it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from elfbook.facts import (
+    AnyEvent,
+    Cancelled,
+    Claimed,
+    Event,
+    Failed,
+    Lost,
+    Released,
+    Reopened,
+    Skipped,
+    State,
+    Stored,
+    Succeeded,
+)
+from elfbook.model import Policy, ValueRef
+
+# Local names: this runs for every fact of every run, and an enum's members are slow to look up.
+WAITING, RUNNING, DONE = State.WAITING, State.RUNNING, State.DONE
+FAILED, CANCELLED, SKIPPED = State.FAILED, State.CANCELLED, State.SKIPPED
+
+BUDGETED = (WAITING, FAILED)
+"""The first while the policy allows another attempt, the second after that."""
+
+TRANSITIONS: dict[State, dict[type[Event], State | tuple[State, State]]] = {
+    WAITING: {
+        Claimed: RUNNING,
+        Failed: BUDGETED,
+        Skipped: SKIPPED,
+        Cancelled: CANCELLED,
+        Reopened: WAITING,
+    },
+    RUNNING: {
+        Claimed: RUNNING,
+        Released: WAITING,
+        Succeeded: DONE,
+        Failed: BUDGETED,
+        Lost: BUDGETED,
+        Skipped: SKIPPED,
+        Cancelled: CANCELLED,
+        Reopened: WAITING,
+    },
+    DONE: {Reopened: WAITING},
+    FAILED: {Reopened: WAITING},
+    CANCELLED: {Reopened: WAITING},
+    SKIPPED: {Reopened: WAITING},
+}
+
+OPEN, MET, SPOILT = "open", "met", "spoilt"
+"""A job that may yet succeed; that has succeeded; that ended badly, or will not start."""
+
+MOST_DOUBLINGS = 1000
+"""Of the back-off: further ones would overflow a float, and every limit is far below."""
+
+
+@dataclass(slots=True)
+class JobNow:
+    """A job as the facts so far leave it. Only `fold` changes it."""
+
+    state: State = WAITING
+    attempt: int = 0
+    """Claims that count, the one under way included; a Released claim does not count."""
+    seq: int = 0
+    """Of the job's last record, ignored ones too: what the next write expects. 0 for none."""
+    tried: int = 0
+    """Failed attempts since the last Reopened."""
+    lost: int = 0
+    """Lost attempts since the last Reopened."""
+    event: AnyEvent | None = None
+    """The last fact that the table took; a Succeeded while, and only while, it is DONE."""
+    started_at: float | None = None
+    """When the attempt under way, or the one that ended the job, began; None while waiting."""
+    ended_at: float | None = None
+    """When the job ended; None until then."""
+    worker: str = ""
+    """Who holds it, or held it at its end."""
+    history: tuple[Stored, ...] = ()
+    """How its attempts ended, in order, across every Reopened."""
+    revision: str = ""
+    """The code that the last Reopened asked for; empty for the run's own."""
+    code: ValueRef | None = None
+    """The encoded Revision of `revision`, when the manifest does not hold it."""
+    not_before: float = 0.0
+    """Seconds since the epoch before which it is not to start; 0.0 for at once."""
+    because: int | None = None
+    """The failed or cancelled job that keeps this one from ever starting, once there is one."""
+    standing: str = OPEN
+    """What it is to those that depend on it: OPEN, MET or SPOILT."""
+    unmet: int = 0
+    """How many of its parents and `after` jobs are not MET."""
+    spoilt: int = 0
+    """How many of those are SPOILT."""
+
+
+def step(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> bool:
+    """Change the job in place to what `stored` makes of it; False if the table ignores the fact."""
+    event = stored.event
+    kind = type(event)
+    target = TRANSITIONS[now.state].get(kind)
+    if target is None:
+        return False
+    now.event = event
+    now.not_before = 0.0
+    if kind is Claimed:
+        now.attempt += 1
+        now.worker = event.worker
+        now.started_at = stored.at
+    elif kind is Released:
+        now.attempt -= 1
+    elif kind is Reopened:
+        _renew(now, event)
+    else:
+        now.history = (*now.history, stored)
+    if target is BUDGETED:
+        target = _spend(now, stored, policy, run_key)
+    if target is WAITING:
+        now.started_at = now.ended_at = None
+        now.worker = ""
+    elif target is not RUNNING:
+        now.ended_at = stored.at
+    now.state = target
+    return True
+
+
+def _renew(now: JobNow, event: Reopened) -> None:
+    """Give the job its budgets back, and the code to run from now on."""
+    now.tried = now.lost = 0
+    # Without a revision the code stays what it is: a retry from a shell, which knows no cells,
+    # must not go back to the code that a retry in the notebook has mended.
+    if event.revision:
+        now.revision, now.code = event.revision, event.code
+
+
+def _spend(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> State:
+    """Count a bad attempt: WAITING, and since when, if there may be another; else FAILED."""
+    event = stored.event
+    if isinstance(event, Lost):
+        now.lost = count = now.lost + 1
+        over = policy.on_lost == "fail" or count > policy.lost_retries
+    else:
+        now.tried = count = now.tried + 1
+        over = event.final or count > policy.retries
+    if over:
+        return FAILED
+    now.not_before = stored.at + backoff(policy, run_key, stored.job, count)
+    return WAITING
+
+
+def backoff(policy: Policy, run_key: str, job: int, tried: int) -> float:
+    """Seconds to wait after the `tried`-th bad attempt, the same in every process.
+
+    "Equal jitter" of the AWS Architecture Blog's "Exponential Backoff And Jitter" (M. Brooker,
+    2015): full = min(limit, base * 2 ** (tried - 1)); wait = full / 2 + random(0, full / 2).
+    The random number is a hash of run, job and try: jobs that failed together do not come
+    back together, yet every scheduler that folds the log computes the same moment.
+    """
+    full = min(policy.backoff_limit_s, policy.backoff_s * 2.0 ** min(tried - 1, MOST_DOUBLINGS))
+    digest = blake2b(f"{run_key}/{job}/{tried}".encode(), digest_size=6).digest()
+    return full / 2 * (1 + int.from_bytes(digest, "big") / 2**48)

@@ -1,0 +1,1 @@
+"""Handles and verbs: what a notebook, a script or a shell does with runs."""

@@ -1,0 +1,202 @@
+"""Starting a flow: its calls are recorded, submitted, waited for where nobody watches, shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from elfbook.client.local import run_here
+from elfbook.flow.graph import Drawn
+from elfbook.flow.trace import Recorder
+from elfbook.log.fold import start
+from elfbook.model import Manifest, Policy
+from elfbook.notebook import ipython
+from elfbook.notebook.body import Cell, show_own_frames
+from elfbook.notebook.notebook import Notebook, current
+from elfbook.notebook.runs import Run, shown_as
+from elfbook.view.view import look
+from elfbook.words import plural
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a flow is started and shown."""
+
+    dry: bool = False
+    wait: bool | float | None = None
+    """False: never; True or seconds: until it has settled; None: where nobody watches."""
+    local: bool = False
+    retries: int = 0
+    timeout_s: float | None = None
+    pool: str = "main"
+    variable: str = ""
+    quiet: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """How the jobs are tried."""
+        return Policy(retries=self.retries, timeout_s=self.timeout_s, pool=self.pool)
+
+
+def record(
+    notebook: Notebook, flow: str, options: Options, calls: Callable[[], object], filename: str | None = None
+) -> Drawn:
+    """The graph that the calls draw. What they assign stays; nothing has been started."""
+    __tracebackhide__ = True
+    notebook.adopt_all()
+    with Recorder(flow=flow, filename=filename) as recorder:
+        result = calls()
+    return drawn_by(notebook, recorder, result, options)
+
+
+def drawn_by(notebook: Notebook, recorder: Recorder, result: object, options: Options) -> Drawn:
+    """What the recorder has drawn, with the code of this moment and all large values."""
+    drawn = recorder.graph(result, options.policy, revision_of=notebook.revision_of, key=notebook.place.key())
+    drawn.blobs.update(notebook.blobs_of(drawn.revisions.values()))
+    return drawn
+
+
+def begun(
+    notebook: Notebook, run: Run, drawn: Drawn, options: Options, cell: Cell | None
+) -> tuple[Run, bool]:
+    """The handle with its run behind it, and whether that was under way already."""
+    if options.local:
+        return notebook.hold(run_locally(notebook, run, drawn, options, cell)), False
+    origin = notebook.origin(cell)
+    try:
+        run._watched, joined = notebook.portal.call(notebook.client.submit, run.flow, drawn, origin)
+    except KeyboardInterrupt as error:
+        shown_as(
+            error, f"interrupted while flow {run.flow} was being submitted: all of it was stored, or nothing"
+        )
+        raise
+    held = notebook.runs.get(run.flow)
+    if joined and held is not None and held.started and held.watched is run.watched:
+        return held, True
+    return notebook.hold(run), joined
+
+
+def run_locally(notebook: Notebook, run: Run, drawn: Drawn, options: Options, cell: Cell | None) -> Run:
+    """The run, over: every job has had its turn in this process."""
+    run.local, run.blobs = True, drawn.blobs
+    run._watched = run_here(
+        run.flow,
+        drawn,
+        key=notebook.place.key(),
+        namespace=notebook.namespace,
+        origin=notebook.origin(cell),
+    )
+    return run
+
+
+def run_cell(
+    notebook: Notebook,
+    flow: str,
+    options: Options,
+    calls: Callable[[], object],
+    cell: Cell,
+    say: Callable[[str], None],
+) -> Run | None:
+    """The flow of a cell, started and shown as the notebook's mode wants it."""
+    __tracebackhide__ = True
+    notebook.remarks.clear()
+    drawn = record(notebook, flow, options, calls, cell.filename)
+    for remark in notebook.remarks:
+        say(remark)
+    if options.dry:
+        show_plan(notebook, flow, drawn, say)
+        return None
+    run, joined = begun(notebook, Run(flow, notebook), drawn, options, cell)
+    remark = notebook.bind(run, options.variable)
+    if remark:
+        say(remark)
+    if joined:
+        say(f"{flow} is already running: shown here, nothing started twice")
+    present(notebook, run, options)
+    return run
+
+
+def present(notebook: Notebook, run: Run, options: Options) -> None:
+    """The run's page is shown: live at once, otherwise when it has settled or need not be awaited."""
+    __tracebackhide__ = True
+    waits = options.wait if options.wait is not None else notebook.mode == "static"
+    live = notebook.mode == "live" and ipython.is_kernel(notebook.shell)
+    if live and not options.quiet:
+        notebook.show(run)
+    if waits is not False:
+        settle(run, None if waits is True else float(waits))
+        notebook.refresh(run)
+    if not live and not options.quiet:
+        notebook.show(run)
+    if waits is not False and run.outcome == "failed":
+        raise run.error
+
+
+def settle(run: Run, limit_s: float | None) -> None:
+    """The run has settled, with all its output here; interrupt and limit leave it as it is."""
+    __tracebackhide__ = True
+    run.wait(limit_s)
+    complete = getattr(run.watched, "complete_outputs", None)
+    if complete is not None:
+        run._notebook.portal.call(complete)
+
+
+def show_plan(notebook: Notebook, flow: str, drawn: Drawn, say: Callable[[str], None]) -> None:
+    """The graph as it would run, with nothing started."""
+    from elfbook.notebook.pages import bundle_of
+
+    manifest = Manifest(flow=flow, number=0, key="", jobs=len(drawn.graph.jobs), nonce="")
+    say(f"flow {flow} would run {plural(len(drawn.graph.jobs), 'job')}; nothing was started")
+    ipython.show(bundle_of(look(manifest, start(drawn.graph), static=True)))
+
+
+class Flow:
+    """`with elfbook.flow("party") as party:` records the calls of its block and starts them.
+
+    At the end of the block `party` is a run under way: `party.result()` waits for it.
+    """
+
+    def __init__(self, name: str, options: Options, notebook: Notebook | None = None) -> None:
+        self._notebook = notebook or current()
+        self._options = options
+        self._run = Run(name, self._notebook)
+        self._recorder: Recorder | None = None
+
+    def __enter__(self) -> Run:
+        self._notebook.adopt_all()
+        filename = ipython.caller_filename(depth=2)
+        self._recorder = Recorder(flow=self._run.flow, filename=filename)
+        self._recorder.__enter__()
+        return self._run
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> Literal[False]:
+        assert self._recorder is not None
+        self._recorder.__exit__(kind, error, trace)
+        if error is not None:
+            show_own_frames(self._notebook.shell, error)
+            return False
+        drawn = drawn_by(self._notebook, self._recorder, self._run.returned, self._options)
+        begun(self._notebook, self._run, drawn, self._options, None)
+        if self._options.wait not in (None, False):
+            self._run.wait(None if self._options.wait is True else self._options.wait)
+        return False
+
+
+def flow(
+    name: str,
+    *,
+    wait: bool | float | None = None,
+    local: bool = False,
+    retries: int = 0,
+    timeout: float | None = None,
+    on: str = "main",
+) -> Flow:
+    """Record the task calls of a `with` block and start them as the flow `name`.
+
+    The handle that `as` gives has the flow's result: what `handle.returns(value)` was told, or
+    else the list of the values that no other job takes.
+    """
+    from elfbook.notebook.grammar import flow_name
+
+    return Flow(flow_name(name), Options(wait=wait, local=local, retries=retries, timeout_s=timeout, pool=on))

@@ -1,0 +1,104 @@
+"""A run's page that keeps itself current in the outputs of cells until the run has settled."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from elfbook.errors import ElfbookError
+from elfbook.facts import State
+from elfbook.notebook import pages
+from elfbook.notebook.ipython import Spot
+
+if TYPE_CHECKING:
+    from elfbook.notebook.runs import Run
+
+log = logging.getLogger("elfbook")
+
+EVERY_S = 0.2
+"""A page is replaced at most five times a second."""
+SHARE = 4
+"""A page that takes long to make is made more rarely: it may take a fifth of the time."""
+CENSUS_EVERY_S = 2.0
+LOOK_AGAIN_S = 5.0
+LAST_WORDS_S = 0.6
+"""What a job printed last may be stored a moment after its end."""
+
+
+class LivePage:
+    """The page of one run, in every output where it is shown."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._spots: list[Spot] = []
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._counted_at = 0.0
+        self._turn = threading.Lock()
+        """Held while a page is replaced: an older page must not come after a newer one."""
+
+    def show(self) -> None:
+        """The page is an output of the running cell; it follows the run from now on."""
+        self._spots.append(Spot(pages.bundle(self._run)))
+        if self._thread is None or not self._thread.is_alive():
+            self._over.clear()
+            self._thread = threading.Thread(target=self._keep_current, name="elfbook page", daemon=True)
+            self._thread.start()
+
+    def refresh(self) -> None:
+        """The page shows the run as it is now."""
+        with self._turn:
+            self._replace(pages.bundle(self._run))
+
+    def close(self) -> None:
+        """The page stays as it is."""
+        self._over.set()
+
+    def _keep_current(self) -> None:
+        try:
+            self._follow()
+        except ElfbookError as error:
+            with self._turn:
+                self._replace(self._last_page(error))
+        except Exception:
+            # A thread of ours must not print; the run itself is well without this page.
+            log.exception("the page of flow %s is no longer refreshed", self._run.flow)
+
+    def _follow(self) -> None:
+        run, portal = self._run, self._run._notebook.portal
+        while not self._over.is_set():
+            begun = time.monotonic()
+            version, settled = run.watched.version, run.settled
+            self._count_workers()
+            self.refresh()
+            made_s = time.monotonic() - begun
+            if run.watched.error is not None:
+                raise run.watched.error
+            try:
+                portal.call(run.watched.changed, version, timeout_s=LAST_WORDS_S if settled else LOOK_AGAIN_S)
+            except TimeoutError:
+                if settled:
+                    return
+            self._over.wait(max(EVERY_S - (time.monotonic() - begun), 0.0, SHARE * made_s))
+
+    def _replace(self, bundle: pages.Bundle) -> None:
+        for spot in self._spots:
+            spot.replace(bundle)
+
+    def _last_page(self, error: ElfbookError) -> pages.Bundle:
+        words = f"this view has lost its run: {error}. {error.hint}".strip()
+        bundle = pages.bundle(self._run)
+        return bundle | {
+            "text/plain": f"{bundle['text/plain']}\n\n  {words}",
+            "text/html": pages.with_note(bundle["text/html"], words),
+        }
+
+    def _count_workers(self) -> None:
+        """Where jobs wait and none runs, the page says whether there are workers at all."""
+        counts, now = self._run.state.counts, time.monotonic()
+        if counts[State.RUNNING] or not counts[State.WAITING] or now < self._counted_at + CENSUS_EVERY_S:
+            return
+        self._counted_at = now
+        self._run._notebook.count_workers()

@@ -1,0 +1,351 @@
+"""The notebook's side: the elves it knows, its runs, and its way to the mycelium."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from elfbook.client.portal import PORTAL
+from elfbook.code import source
+from elfbook.errors import DefinitionError, ElfUsageError
+from elfbook.facts import State
+from elfbook.flow import values
+from elfbook.flow.elves import adopt, is_elf
+from elfbook.log.fold import to_reopen
+from elfbook.model import INLINE_LIMIT, Beat, Origin, Revision, ValueRef
+from elfbook.notebook import ipython, pages
+from elfbook.notebook.body import Cell
+from elfbook.notebook.live import LivePage
+from elfbook.notebook.roster import Change, Roster, use_line
+from elfbook.notebook.runs import Run
+from elfbook.notebook.texts import Texts, is_library, namespace_of
+from elfbook.store.place import Place
+from elfbook.view.outline import job_label
+
+Shell = Any
+
+
+class Notebook:
+    """One notebook, or one script: what has been defined and started in this process."""
+
+    def __init__(self, shell: Shell | None = None, place: Place | None = None) -> None:
+        self.shell = shell
+        self.place = place or Place.default()
+        self.portal = PORTAL
+        self.texts = Texts(shell)
+        self.roster = Roster()
+        self.runs: dict[str, Run] = {}
+        """The latest handle of each flow, the newest last."""
+        self.pages: dict[str, LivePage] = {}
+        """By the run's id."""
+        self.workers_now: int | None = None
+        """How many workers there were at the last look."""
+        self.seen_runs: tuple[str, ...] = ()
+        """Flows that were listed last, for completion."""
+        self.seen_workers: tuple[str, ...] = ()
+        self.blobs: dict[str, list[bytes | memoryview]] = {}
+        """Large values that revisions name by digest."""
+        self.remarks: list[str] = []
+        """What is to be said with the next flow."""
+        self.raw_cell = ""
+        self.cell_id = ""
+        self._client: Any = None
+
+    # ------------------------------------------------------------------ this process
+
+    @property
+    def mode(self) -> ipython.Mode:
+        """How things are shown here."""
+        return ipython.display_mode(self.shell)
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The names of the cells."""
+        return ipython.namespace(self.shell)
+
+    def find(self, qualname: str) -> type | None:
+        """The class that this notebook's cells call so: values made of it are of that class."""
+        found: object = self.namespace.get(qualname.partition(".")[0])
+        for name in qualname.split(".")[1:]:
+            found = getattr(found, name, None)
+        return found if isinstance(found, type) else None
+
+    def decode(self, data: bytes) -> object:
+        """The value; Untrusted when it could run code and is not signed with our key."""
+        return values.decode(data, self.place.key(), self.find)
+
+    def load(self, ref: ValueRef) -> object:
+        """The value that `ref` names, fetched unless it lies in the record itself."""
+        return self.decode(ref.inline if ref.inline is not None else self.fetch(ref))
+
+    def encode(self, value: object) -> ValueRef:
+        """Where the value is from now on: inline, or among the blobs that go with the next run."""
+        pieces = values.encode(value, self.place.key())
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+        size = sum(memoryview(piece).nbytes for piece in pieces)
+        name, preview = digest.hexdigest(), values.preview(value)
+        if size <= INLINE_LIMIT:
+            return ValueRef(name, size, preview, b"".join(pieces))
+        self.blobs[name] = pieces
+        return ValueRef(name, size, preview)
+
+    # ------------------------------------------------------------------ the mycelium
+
+    @property
+    def client(self) -> Any:
+        """The connection, opened at first use; MyceliumUnreachable when nothing answers."""
+        if self._client is None:
+            from elfbook.client.client import Client
+
+            self._client = self.portal.call(Client.open, self.place)
+        return self._client
+
+    @property
+    def durability(self) -> str:
+        """What the store promises; empty while there is no connection."""
+        return self._client.durability if self._client is not None else ""
+
+    def move(self, place: Place) -> None:
+        """From now on the runs are those of `place`."""
+        if place != self.place:
+            self.disconnect()
+            self.place = place
+
+    def disconnect(self) -> None:
+        """The connection is closed; the next use opens another one."""
+        client, self._client = self._client, None
+        for page in self.pages.values():
+            page.close()
+        if client is not None:
+            self.portal.call(client.close, timeout_s=5.0)
+
+    def fetch(self, ref: ValueRef) -> bytes:
+        """The bytes that `ref` names, checked."""
+        return self.portal.call(self.client.fetch, ref)
+
+    def workers(self) -> list[Beat]:
+        """The workers that are there now."""
+        beats = [beat for beat in self.portal.call(self.client.workers) if not beat.leaving]
+        self.workers_now = len(beats)
+        self.seen_workers = tuple(beat.worker for beat in beats)
+        return beats
+
+    def count_workers(self) -> None:
+        """`workers_now` is up to date."""
+        self.workers()
+
+    # ------------------------------------------------------------------ elves
+
+    def elves_in(self, names: Iterable[str]) -> list[type]:
+        """The elves among the named classes, their tasks ready to be recorded."""
+        found = [self.namespace.get(name) for name in names]
+        return [adopt(each) for each in found if isinstance(each, type) and is_elf(each)]
+
+    def adopt_all(self, *, strict: bool = True) -> None:
+        """Every elf class that the notebook's names reach is ready to be recorded.
+
+        Of a class of the notebook's own that cannot be, a DefinitionError says so if `strict`.
+        """
+        for value in list(self.namespace.values()):
+            each = value if isinstance(value, type) else type(value)
+            if each is ModuleType or not is_elf(each):
+                continue
+            try:
+                adopt(each)
+            except DefinitionError:
+                if strict and each.__module__ == "__main__":
+                    raise
+
+    def adopt_named(self, nodes: Iterable[ast.stmt]) -> None:
+        """The same for classes that statements reach through a module, as `zoo.Animals`."""
+        for node in nodes:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
+                    module = self.namespace.get(part.value.id)
+                    found = getattr(module, part.attr, None) if isinstance(module, ModuleType) else None
+                    if isinstance(found, type) and is_elf(found):
+                        adopt(found)
+
+    def read(self, elf: type) -> Revision:
+        """The elf's code and all it reaches, as it stands now."""
+        return source.read_elf(
+            elf,
+            text_of=self.texts.of,
+            namespace_of=self.names_of,
+            encode=self.encode,
+            is_library=is_library,
+            texts=self.texts.newest_first,
+        )
+
+    def names_of(self, module: str) -> Mapping[str, object]:
+        """The globals of a module, the cells' names for `__main__`; KeyError for an unknown one."""
+        return self.namespace if module == "__main__" else namespace_of(module)
+
+    def define(self, classes: Iterable[type], *, cell: Cell | None = None) -> list[str]:
+        """The elves are known; what that changed, in lines. All of them or, on an error, none."""
+        revisions = [self.read(each) for each in classes]
+        lines: list[str] = []
+        for revision in revisions:
+            change = self.roster.define(revision, cell_id=cell.cell_id if cell else "")
+            lines += change.text.splitlines()
+            if change.kind in ("changed", "back"):
+                lines += self.waiting_for(change)
+        return lines
+
+    def revision_of(self, elf: type) -> Revision:
+        """The elf's code at this moment: what it calls may have changed since its cell ran."""
+        revision = self.read(elf)
+        before = self.roster.newest(revision.elf)
+        change = self.roster.define(revision)
+        if before is not None and change.kind in ("changed", "back"):
+            self.remarks.append(f"{change.text}  (what it uses has changed since its cell ran)")
+        return revision
+
+    def waiting_for(self, change: Change) -> list[str]:
+        """A line for each flow with failed jobs that ran an earlier version."""
+        lines = []
+        now = self.roster.newest(change.elf)
+        for run in self.runs.values():
+            ran: dict[str, int | None] = {}
+            failed = 0
+            for job in run.failed:
+                spec = run.plan.jobs[job.number]
+                use = run.plan.elves[spec.elf]
+                digest = run.state.jobs[job.number].revision or use.revision
+                if use.elf == change.elf and now is not None and digest != now.digest:
+                    failed += 1
+                    ran.setdefault(spec.task, self.roster.version(use.elf, digest))
+            if failed:
+                lines.append(use_line(failed, run.flow, list(ran.items()), change.version))
+        return lines
+
+    # ------------------------------------------------------------------ runs
+
+    def origin(self, cell: Cell | None) -> Origin:
+        """Where a run comes from that is submitted now."""
+        if cell is None:
+            return Origin(notebook=ipython.notebook_path())
+        return Origin(ipython.notebook_path(), cell.label, cell.cell_id, cell.text)
+
+    def hold(self, run: Run) -> Run:
+        """The run is the one that its flow's name means here."""
+        self.runs.pop(run.flow, None)
+        self.runs[run.flow] = run
+        return run
+
+    def bind(self, run: Run, variable: str = "") -> str:
+        """The handle has its name in the notebook; a sentence when it could not have it."""
+        name = variable or run.flow
+        if not name.isidentifier():
+            return f'`{name}` cannot be a variable: the handle is  elfbook.attach("{run.flow}")'
+        present = self.namespace.get(name)
+        if not variable and name in self.namespace and not isinstance(present, Run):
+            return (
+                f"`{name}` is something else in this notebook and stays so: "
+                f'the handle is  elfbook.attach("{run.flow}")  or add  -o VAR'
+            )
+        self.namespace[name] = run
+        return ""
+
+    def run_named(self, flow: str, number: int | None = None) -> Run:
+        """The handle of a run: the one held here, or a fresh one; ElfUsageError for no such run."""
+        held = self.runs.get(flow)
+        if held is not None and held.started and number in (None, held.number):
+            return held
+        watched = self.portal.call(self.client.watch, flow, number)
+        run = Run(flow, self, watched)
+        return run if number is not None else self.hold(run)
+
+    def show(self, run: Run) -> None:
+        """The run's page is an output of the running cell, and follows the run where it can."""
+        if self.mode == "live" and ipython.is_kernel(self.shell):
+            self.pages.setdefault(f"{run.flow}.{run.number}", LivePage(run)).show()
+        else:
+            ipython.show(run._repr_mimebundle_())
+            if self.mode == "static":
+                for figure in pages.figures_of(run.look()):
+                    ipython.show(figure)
+
+    def refresh(self, run: Run) -> None:
+        """The run's pages in this notebook show it as it is now."""
+        page = self.pages.get(f"{run.flow}.{run.number}")
+        if page is not None:
+            page.refresh()
+
+    def retry(self, run: Run, jobs: list[int] | None = None, *, same_code: bool = False) -> int:
+        """How many jobs wait to run again: the failed ones and what was skipped because of them."""
+        refuse_local(run, "run its cell again")
+        chosen = to_reopen(run.state, jobs or None)
+        if not chosen:
+            return 0
+        revisions = {} if same_code else self.present_code(run, chosen)
+        self.portal.call(self.client.store, self.blobs_of(revisions.values()))
+        return self.portal.call(self.client.reopen, run.watched, chosen, revisions)
+
+    def revision_in_use(self, run: Run, elf: str) -> Revision:
+        """The code of an elf that the run's jobs ran last or are to run."""
+        revisions = run.watched.revisions
+        digests = [
+            now.revision or run.plan.elves[spec.elf].revision
+            for spec, now in zip(run.plan.jobs, run.state.jobs, strict=True)
+            if run.plan.elves[spec.elf].elf == elf
+        ]
+        fallback = next(use.revision for use in run.plan.elves if use.elf == elf)
+        again = [now.revision for now in run.state.jobs if now.revision in digests and now.revision]
+        return revisions[next((digest for digest in reversed(again) if digest in revisions), fallback)]
+
+    def present_code(self, run: Run, jobs: Iterable[int]) -> dict[str, Revision]:
+        """The present code of each elf whose jobs run again, where this notebook has it."""
+        elves = {run.plan.elves[run.plan.jobs[job].elf].elf for job in jobs}
+        found: dict[str, Revision] = {}
+        for elf in sorted(elves):
+            present = self.namespace.get(elf)
+            if isinstance(present, type) and is_elf(present):
+                found[elf] = self.revision_of(present)
+        return found
+
+    def blobs_of(self, revisions: Iterable[Revision]) -> dict[str, list[bytes | memoryview]]:
+        """The large values that the revisions name."""
+        refs = (capture.value for revision in revisions for capture in revision.captures)
+        return {ref.digest: self.blobs[ref.digest] for ref in refs if ref.inline is None}
+
+    def cancel(self, run: Run, why: str = "", jobs: list[int] | None = None) -> int:
+        """How many jobs were cancelled; no attempt of them starts any more."""
+        refuse_local(run, "it is over")
+        return self.portal.call(self.client.cancel, run.watched, why, jobs)
+
+    def job_labels(self) -> list[str]:
+        """Jobs of the runs held here, for completion: failed ones first, then running ones."""
+        order = (State.FAILED, State.RUNNING, State.DONE)
+        found: list[str] = []
+        for run in reversed(self.runs.values()):
+            if not run.started:
+                continue
+            for state in order:
+                found += [
+                    f"{run.flow}/{job_label(run.plan.jobs[job])}"
+                    for job, now in enumerate(run.state.jobs)
+                    if now.state is state
+                ][:30]
+        return found
+
+
+def refuse_local(run: Run, hint: str) -> None:
+    """ElfUsageError for a run that is in no store."""
+    if run.local:
+        raise ElfUsageError(f"flow {run.flow} ran in this kernel, with --local: {hint}")
+
+
+CURRENT: list[Notebook] = []
+
+
+def current() -> Notebook:
+    """The notebook of this process, made at first use."""
+    if not CURRENT:
+        CURRENT.append(Notebook(ipython.here()))
+    return CURRENT[0]

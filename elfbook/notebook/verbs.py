@@ -1,0 +1,330 @@
+"""The verbs: what `%elf VERB` does, as plain calls. Each returns what it has to say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from elfbook.errors import ElfUsageError, MyceliumUnreachable
+from elfbook.facts import State
+from elfbook.host import hostfile
+from elfbook.model import Beat
+from elfbook.notebook import naming
+from elfbook.notebook.checks import Report, examine
+from elfbook.notebook.grammar import nearest
+from elfbook.notebook.naming import unique
+from elfbook.notebook.notebook import Notebook, current
+from elfbook.notebook.revive import revive
+from elfbook.notebook.runs import Run, shown_as
+from elfbook.notebook.strays import end_all
+from elfbook.notebook.texts import shown_path
+from elfbook.notebook.version import __version__
+from elfbook.store.place import Place
+from elfbook.view.view import title_of
+from elfbook.words import GLYPHS, count, duration, listing, plural
+
+WORKERS = 2
+"""How many `%elf up` starts when it is not told."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a verb has to say, and what it is about."""
+
+    text: str
+    about: Any = None
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.text)
+
+
+# ---------------------------------------------------------------------------- workers
+
+
+def up(
+    n: int | None = None,
+    *,
+    url: str | None = None,
+    kernel: str = "python3",
+    elf: Sequence[str] = (),
+    keep: bool = False,
+    notebook: Notebook | None = None,
+) -> Said:
+    """`n` workers (two when left out) are ready on this machine, and a server if there was none.
+
+    With `elf`, they are workers for the elves of these names only. They outlive the kernel.
+    """
+    notebook = notebook or current()
+    place = Place.at(url) if url else notebook.place
+    wanted = WORKERS if n is None and not elf else n
+    fresh = hostfile.find(place) is None
+    try:
+        report = hostfile.ensure(place, workers=wanted, kernel=kernel, elf=tuple(elf), keep=keep)
+    except KeyboardInterrupt as error:
+        if fresh:
+            end_all(place)
+        shown_as(error, "interrupted" + ": what had been started was ended again" * fresh)
+        raise
+    notebook.move(place)
+    notebook.workers_now, notebook.seen_workers = len(report.workers), report.workers
+    if notebook.mode == "static":
+        return Said(f"elfbook: {ready_words(wanted or 0, elf)} ({where(place)})", report)
+    return Said(up_text(report, ready_words(len(report.workers), elf), kernel, where(place)), report)
+
+
+def ready_words(number: int, elf: Sequence[str]) -> str:
+    """`2 workers ready`, `a worker ready for each of calc1 and calc2`."""
+    if not elf:
+        return f"{plural(number, 'worker')} ready"
+    each = f"a worker ready for {'each of ' if len(elf) > 1 else ''}{listing(elf)}"
+    return f"{plural(number, 'worker')} ready, {each}" if number > len(elf) else each
+
+
+def where(place: Place) -> str:
+    """Whom the workers serve."""
+    return f"server {shown_url(place.url)}" if place.url else "this machine only"
+
+
+def up_text(report: hostfile.HostReport, ready: str, kernel: str, served: str) -> str:
+    """What `up` says to somebody who watches."""
+    python = ".".join(map(str, sys.version_info[:2]))
+    which = f"Python {python}" if kernel == "python3" else f"kernel {kernel}"
+    lines = [f"elfbook {__version__}: {ready} in {duration(report.elapsed_s)} ({which}, {served})"]
+    if report.started_server:
+        kept = f"runs are kept in {shown_path(str(report.state_dir))}"
+        lines.append(f"started a NATS server for you on 127.0.0.1; {kept} ({report.durability})")
+    if report.started_host:
+        lines.append("stop with: %elf down")
+    return "\n".join(lines)
+
+
+def shown_url(url: str | None) -> str:
+    """The URL without user, password or token."""
+    parts = urlsplit(url or "")
+    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
+
+
+def down(*, notebook: Notebook | None = None) -> Said:
+    """The workers and the server that were started on this machine have ended; runs are kept."""
+    notebook = notebook or current()
+    notebook.disconnect()
+    notebook.workers_now, notebook.seen_workers = None, ()
+    report = hostfile.stop(notebook.place)
+    if not (report.host or report.server):
+        return Said("elfbook: nothing was running here", report)
+    if notebook.mode == "static":
+        return Said("elfbook: workers and server stopped; runs are kept", report)
+    ended = [plural(report.workers, "worker")] * bool(report.workers) + ["the server"] * report.server
+    return Said(f"elfbook: stopped {listing(ended or ['the host'])}; runs are kept", report)
+
+
+# ---------------------------------------------------------------------------- looking
+
+
+def overview(*, notebook: Notebook | None = None) -> Said:
+    """Workers, runs and elves on one screen."""
+    notebook = notebook or current()
+    try:
+        beats = notebook.workers()
+        lines_of_runs = run_lines(notebook)
+    except MyceliumUnreachable as error:
+        return Said("\n".join([f"{error}", error.hint, *elf_lines(notebook)]).strip())
+    lines = [workers_line(beats)]
+    lines += [f"  {worker_line(beat)}" for beat in beats]
+    lines += lines_of_runs or ["no runs yet"]
+    lines += elf_lines(notebook)
+    if notebook.mode != "static":
+        where = shown_url(notebook.place.url) or shown_path(str(notebook.place.state_dir))
+        lines.append(f"kept in {where} ({notebook.durability})")
+    return Said("\n".join(lines), beats)
+
+
+def workers_line(beats: Sequence[Beat]) -> str:
+    """How many workers there are."""
+    return plural(len(beats), "worker") if beats else "no workers:  %elf up  starts some"
+
+
+def worker_line(beat: Beat) -> str:
+    """`worker-1  idle  holds calc1`."""
+    doing = f"runs {beat.running}" if beat.running else "idle"
+    only = f", only for {listing(beat.only)}" if beat.only else ""
+    holds = f", holds {listing(beat.names)}" if beat.names and not beat.only else ""
+    return f"{beat.worker}  {doing}{only}{holds}"
+
+
+def elf_lines(notebook: Notebook) -> list[str]:
+    """One line for each elf that this notebook knows."""
+    return [
+        f"{name} v{len(known.history)}"
+        + ("" if known.defined_here else ", as the store has it")
+        + f": {', '.join(task.name for task in known.revision.tasks)}"
+        for name, known in notebook.roster.known.items()
+    ]
+
+
+def runs(*, here: bool = False, failed: bool = False, notebook: Notebook | None = None) -> Said:
+    """The runs in the store, newest first."""
+    notebook = notebook or current()
+    lines = run_lines(notebook, here=here, failed=failed)
+    return Said("\n".join(lines) or "no runs", lines)
+
+
+def run_lines(notebook: Notebook, *, here: bool = False, failed: bool = False) -> list[str]:
+    """One line for each run: `✗ party    4 of 6 done, 1 failed, 1 skipped`."""
+    found = notebook.portal.call(notebook.client.runs)[::-1]
+    notebook.seen_runs = tuple(dict.fromkeys(line.flow for line in found))
+    mine = notebook.origin(None).notebook
+    latest: dict[str, int] = {}
+    for line in found:
+        latest[line.flow] = max(line.number, latest.get(line.flow, 0))
+    shown = [
+        line
+        for line in found
+        if (not here or line.manifest.origin.notebook == mine)
+        and (not failed or line.counts.get(State.FAILED, 0))
+    ]
+    names = [
+        line.flow if line.number == latest[line.flow] else f"{line.flow}.{line.number}" for line in shown
+    ]
+    width = max(map(len, names), default=0)
+    return [
+        f"{run_glyph(line.counts)} {name:<{width}}  {counts_words(line.counts, line.manifest.jobs)}"
+        for name, line in zip(names, shown, strict=True)
+    ]
+
+
+def run_glyph(counts: dict[str, int]) -> str:
+    """The run's outcome as one character."""
+    for state in (State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED, State.SKIPPED):
+        if counts.get(state):
+            return GLYPHS[State.RUNNING if state is State.WAITING else state]
+    return GLYPHS[State.DONE]
+
+
+def counts_words(counts: dict[str, int], total: int) -> str:
+    """`4 of 6 done, 1 failed, 1 skipped`."""
+    done = f"{count(counts.get(State.DONE, 0))} of {count(total)} done"
+    others = (State.FAILED, State.SKIPPED, State.CANCELLED, State.RUNNING)
+    return ", ".join([done, *(f"{count(counts[state])} {state}" for state in others if counts.get(state))])
+
+
+def find(text: str, *, notebook: Notebook | None = None) -> Any:
+    """What the text names: a run, a job, or a worker."""
+    notebook = notebook or current()
+    run, job = naming.parts(text)
+    if job and not run:
+        return job_anywhere(notebook, job)
+    held = notebook.runs.get(run)
+    if held is None and not job:
+        beats = {beat.worker: beat for beat in notebook.workers()}
+        if run in beats:
+            return beats[run]
+    handle = notebook.run_named(*naming.run_reference(run))
+    return handle[naming.full_label(handle.plan, naming.job_named(handle.plan, job))] if job else handle
+
+
+def job_anywhere(notebook: Notebook, label: str) -> Any:
+    """The job of that label in the newest of this notebook's runs that has one."""
+    for run in reversed(notebook.runs.values()):
+        if naming.jobs_named(run.plan, label):
+            return run[naming.full_label(run.plan, naming.job_named(run.plan, label))]
+    known = [naming.full_label(run.plan, job) for run in notebook.runs.values() for job in range(len(run))]
+    near = nearest(label, known)
+    raise ElfUsageError(
+        f"no run of this notebook has a job `{label}`" + (f"; did you mean `{near}`?" if near else ""),
+        hint="Name its run too, as in  %elf show party/task_hello[2]",
+    )
+
+
+# ---------------------------------------------------------------------------- mending
+
+
+def retry(x: str, *, same_code: bool = False, notebook: Notebook | None = None) -> tuple[Run, int]:
+    """The run, and how many of its jobs wait to run again."""
+    notebook = notebook or current()
+    found = find(x, notebook=notebook)
+    if isinstance(found, Beat):
+        raise ElfUsageError(f"`{x}` is a worker; a run or a job can be retried")
+    if isinstance(found, Run):
+        return found, notebook.retry(found, same_code=same_code)
+    return found.run, notebook.retry(found.run, [found.number], same_code=same_code)
+
+
+def cancel(x: str, why: str = "", *, notebook: Notebook | None = None) -> Said:
+    """Nothing of the run or job starts any more; what ran was interrupted."""
+    notebook = notebook or current()
+    found = find(x, notebook=notebook)
+    if isinstance(found, Beat):
+        raise ElfUsageError(
+            f"`{x}` is a worker; a run or a job can be cancelled", hint="%elf down ends workers"
+        )
+    run, jobs = (found, None) if isinstance(found, Run) else (found.run, [found.number])
+    if jobs is None and run.settled:
+        return Said(f"nothing to cancel: {title_of(run.flow, run.state)}", run)
+    number = notebook.cancel(run, why, jobs)
+    return Said(f"cancelled {plural(number, 'job')} of flow {run.flow}; what was done is kept", run)
+
+
+def attach(x: str = "", *, notebook: Notebook | None = None) -> Run:
+    """The handle of a run, back under its flow's name, with the elves as the run has stored them.
+
+    Without a name it is the latest run that this notebook started.
+    """
+    notebook = notebook or current()
+    if not x:
+        x = flows_here(notebook)[0]
+    run = notebook.run_named(*naming.run_reference(naming.parts(x)[0] or x))
+    notebook.hold(run)
+    remarks = [notebook.bind(run), *bring_back(notebook, run)]
+    notebook.remarks += [remark for remark in remarks if remark]
+    return run
+
+
+def attach_all(*, notebook: Notebook | None = None) -> list[Run]:
+    """The handles of all flows that this notebook started, the oldest first."""
+    notebook = notebook or current()
+    return [attach(flow, notebook=notebook) for flow in reversed(flows_here(notebook))]
+
+
+def flows_here(notebook: Notebook) -> list[str]:
+    """The flows that this notebook started, the newest first."""
+    mine = notebook.origin(None).notebook
+    lines = reversed(notebook.portal.call(notebook.client.runs))
+    found = unique(line.flow for line in lines if line.manifest.origin.notebook == mine)
+    if not found:
+        raise ElfUsageError("this notebook has no runs in the store", hint="See  %elf runs")
+    return found
+
+
+def bring_back(notebook: Notebook, run: Run) -> list[str]:
+    """Elves whose cells have not been run in this kernel are defined as the run has stored them."""
+    present = [notebook.revision_in_use(run, elf) for elf in unique(use.elf for use in run.plan.elves)]
+    return [
+        revive(notebook, revision)
+        or f"{revision.elf} is defined as flow {run.flow} has it: its cell has not been run here yet"
+        for revision in present
+        if notebook.roster.newest(revision.elf) is None and revision.elf not in notebook.namespace
+    ]
+
+
+def doctor(*, notebook: Notebook | None = None) -> Report:
+    """What elfbook needs, checked one by one; what is amiss comes with a remedy."""
+    notebook = notebook or current()
+    return examine(notebook.place)
+
+
+def report(x: str | Run, path: str | Path, *, notebook: Notebook | None = None) -> Path:
+    """The file holds one self-contained HTML page about the run."""
+    from elfbook.notebook import pages
+
+    run = x if isinstance(x, Run) else find(x, notebook=notebook)
+    target = Path(path)
+    target.write_text(pages.report(run), encoding="utf-8")
+    return target

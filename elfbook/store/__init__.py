@@ -1,0 +1,1 @@
+"""The mycelium: the server, its streams, and the only files that know NATS."""

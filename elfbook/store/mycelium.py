@@ -1,0 +1,375 @@
+"""The store and network that elves meet in: its streams, and what can be done with them.
+
+Five streams (wire.Names spells their subjects):
+
+    RUNS    one subject per flow; each message is a run's manifest and creates the run
+    JOBS    one subject per job; each message is an event, written compare-and-set
+    BLOBS   code, graphs and large values by hash
+    OUTPUT  what jobs print and display
+    WORK    offers of due jobs; a work queue with one message per state of a job
+
+All but WORK are on disk and the truth. WORK is in memory: everything in it follows from
+JOBS, and the scheduler offers again after a server restart, so that dispatching costs no disk
+flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
+from elfbook.facts import AnyEvent, Stored
+from elfbook.model import INLINE_LIMIT, Beat, Dispatch, Manifest, Output, Settled, ValueRef
+from elfbook.store.blobs import Blobs
+from elfbook.store.follow import Follower, Taker
+from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Refused, Unanswered, refusal
+from elfbook.store.marks import Mark
+from elfbook.store.writer import Conflict, Writer
+from elfbook.wire import Names, decode, decode_event, decode_sealed, digest_of, encode, encode_sealed
+
+log = logging.getLogger("elfbook")
+
+EXISTS = 10058
+ATOMIC_SINCE = (2, 12, 1)
+HOLD_S = 30.0
+OUTPUT_BYTES = 2 * 1024 * 1024 * 1024
+OUTPUT_AGE_S = 30 * 24 * 3600
+NANO = 1_000_000_000
+UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is and who one is there."""
+
+    url: str
+    user: str = ""
+    password: str = ""
+    system_password: str = ""
+    """Of the embedded server's system account; lets anyone verify how it stores."""
+
+
+@dataclass(eq=False)
+class Mycelium:
+    """One namespace on one server, with everything a process needs to take part."""
+
+    link: Link
+    names: Names
+    key: bytes
+    address: Address
+    durability: str
+    """`durable`, `fast`, or `unverified` when the server does not say."""
+    jobs: Writer
+    runs: Writer
+    _locate: Callable[[], str | None] | None = None
+    _bulk: Link | None = None
+    _bulk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @classmethod
+    async def open(
+        cls,
+        address: Address,
+        *,
+        key: bytes,
+        namespace: str = "main",
+        name: str = "elfbook",
+        locate: Callable[[], str | None] | None = None,
+        timeout_s: float = 5.0,
+    ) -> Mycelium:
+        """Connected, streams there, durability read from the server."""
+        link = await Link.open(
+            address.url,
+            user=address.user,
+            password=address.password,
+            name=name,
+            locate=locate,
+            timeout_s=timeout_s,
+        )
+        names = Names(namespace)
+        version = link.nc.connected_server_version
+        atomic = (version.major, version.minor, version.patch) >= ATOMIC_SINCE
+        made = cls(
+            link=link,
+            names=names,
+            key=key,
+            address=address,
+            durability=await read_durability(address),
+            jobs=Writer(link, names.jobs, atomic),
+            runs=Writer(link, names.runs, atomic),
+            _locate=locate,
+        )
+        try:
+            await made.ensure_streams()
+        except (Unanswered, Refused) as error:
+            await link.close()
+            raise MyceliumError(
+                f"the server at {address.url.rpartition('@')[2]} has no JetStream for us: {error}",
+                hint="Start nats-server with JetStream enabled (-js), or use the embedded one:  %elf up",
+            ) from error
+        made.jobs.start()
+        made.runs.start()
+        return made
+
+    async def close(self) -> None:
+        await self.jobs.close()
+        await self.runs.close()
+        for link in (self._bulk, self.link):
+            if link:
+                await link.close()
+
+    # ------------------------------------------------------------------ streams
+
+    async def ensure_streams(self) -> None:
+        """All five streams exist; existing ones are left as they are."""
+        for stream in (self.names.runs, self.names.jobs, self.names.blobs, self.names.output):
+            await self._ensure(stream)
+        await self.ensure_work()
+
+    async def ensure_work(self) -> None:
+        """The work queue exists; it has to be made anew after each server restart."""
+        await self._ensure(self.names.work)
+
+    async def _ensure(self, stream: str) -> None:
+        names = self.names
+        config: dict[str, object] = {
+            "name": stream,
+            "subjects": names.stream_subjects()[stream],
+            "storage": "file",
+            "retention": "limits",
+            "discard": "new",
+            "num_replicas": 1,
+            "allow_direct": stream in (names.blobs, names.output),
+        }
+        if stream == names.work:
+            config |= {
+                "storage": "memory",
+                "retention": "workqueue",
+                "max_msgs_per_subject": 1,
+                "discard_new_per_subject": True,
+            }
+        elif stream == names.output:
+            config |= {"discard": "old", "max_bytes": OUTPUT_BYTES, "max_age": OUTPUT_AGE_S * NANO}
+        elif self.jobs.atomic:
+            config["allow_atomic"] = True
+        try:
+            await self.link.api(f"STREAM.CREATE.{stream}", config)
+        except Refused as error:
+            if error.code != EXISTS:
+                raise
+
+    async def marks(self) -> dict[str, Mark]:
+        """How far each of the streams that are never trimmed has come."""
+        marks = {}
+        for stream in (self.names.runs, self.names.jobs, self.names.blobs):
+            facts = await self.link.api(f"STREAM.INFO.{stream}")
+            state = facts["state"]
+            marks[stream] = Mark(created=facts["created"], last=state["last_seq"], messages=state["messages"])
+        return marks
+
+    # ------------------------------------------------------------------ runs
+
+    async def latest_run(self, flow: str) -> tuple[Manifest, int] | None:
+        """The flow's newest manifest and its sequence, None for a flow without runs."""
+        entry = await self.link.last(self.names.runs, self.names.run(flow))
+        return (self.manifest_of(entry), entry.seq) if entry else None
+
+    async def add_run(self, manifest: Manifest, expect: int) -> int:
+        """Holds afterwards: the run exists. Conflict when the flow has a newer run than `expect`."""
+        return await self.runs.write(self.names.run(manifest.flow), encode_sealed(manifest, self.key), expect)
+
+    def manifest_of(self, entry: Entry) -> Manifest:
+        """The manifest in an entry of RUNS; Untrusted unless it is signed with this mycelium's key."""
+        return decode_sealed(entry.data, Manifest, self.key, "a run's manifest")
+
+    async def all_runs(self) -> tuple[list[Manifest], dict[str, Settled]]:
+        """Every manifest, oldest first, and the end of each run that has ended.
+
+        Runs of others with another key on the same server are left out, with a warning in the log.
+        """
+        manifests: list[Manifest] = []
+        settled: dict[str, Settled] = {}
+        async for entry in self.read(self.names.runs, self.names.every_run, self.names.every_settled):
+            if entry.subject.split(".")[2] == "run":
+                with noted(entry):
+                    manifests.append(self.manifest_of(entry))
+            else:
+                note = decode(entry.data, Settled)
+                settled[note.run] = note
+        return manifests, {run: note for run, note in settled.items() if note.counts}
+
+    async def note_settled(self, note: Settled) -> None:
+        """Note a run's end for listings; counts of {} take the note back."""
+        await self.runs.write(self.names.settled(note.run), encode(note), None)
+
+    async def read(self, stream: str, *subjects: str, start: int = 1) -> AsyncIterator[Entry]:
+        """Everything stored at the time of the call."""
+        follower = Follower(self.link, stream, subjects, start=start, stop_at_end=True)
+        async for batch in follower.batches():
+            for entry in batch:
+                yield entry
+
+    # ------------------------------------------------------------------ jobs
+
+    def record(
+        self, run: str, job: int, event: AnyEvent, expect: int, keep: tuple[str, bytes] | None = None
+    ) -> asyncio.Future:
+        """Write a job's next event; the future gives its sequence or Conflict.
+
+        With `keep`, a named elf's kept attributes are stored together with it: both or neither.
+        """
+        message = (self.names.job(run, job), encode(event), expect)
+        if keep is None:
+            return self.jobs.write(*message)
+        name, data = keep
+        return self.jobs.write_all((message, (self.names.keep(name), data, None)))
+
+    async def kept(self, elf_name: str) -> bytes | None:
+        entry = await self.link.last(self.names.jobs, self.names.keep(elf_name))
+        return entry.data if entry else None
+
+    async def last_event(self, run: str, job: int) -> tuple[AnyEvent, int] | None:
+        entry = await self.link.last(self.names.jobs, self.names.job(run, job))
+        return (decode_event(entry.data), entry.seq) if entry else None
+
+    async def jobs_end(self) -> int:
+        """The newest sequence of JOBS."""
+        facts = await self.link.api(f"STREAM.INFO.{self.names.jobs}")
+        return facts["state"]["last_seq"]
+
+    def follow_run(self, run: str) -> Follower:
+        return Follower(self.link, self.names.jobs, (self.names.jobs_of(run),))
+
+    def follow_jobs(self, start: int) -> Follower:
+        return Follower(self.link, self.names.jobs, (self.names.every_job,), start=start)
+
+    def follow_runs(self, start: int = 1) -> Follower:
+        return Follower(self.link, self.names.runs, (self.names.every_run,), start=start)
+
+    def stored(self, entry: Entry) -> tuple[str, Stored]:
+        """An entry of JOBS as a fact of its run."""
+        run, job = self.names.job_of(entry.subject)
+        return run, Stored(job=job, seq=entry.seq, at=entry.at, event=decode_event(entry.data))
+
+    # ------------------------------------------------------------------ offers
+
+    async def offer(self, dispatch: Dispatch, *, pool: str = "", worker: str = "") -> asyncio.Future:
+        """Put a job on the queue of a pool or a worker; see `offer_stands` for the answer."""
+        names = self.names
+        subject = (
+            names.offer_to_worker(worker, dispatch.run, dispatch.job, dispatch.seq)
+            if worker
+            else names.offer_to_pool(pool, dispatch.run, dispatch.job, dispatch.seq)
+        )
+        return await self.link.send(subject, encode_sealed(dispatch, self.key))
+
+    def offer_stands(self, message: Message) -> bool:
+        """True when the offer is on the queue, by this call or an earlier one; False to repeat."""
+        if message.headers and message.headers.get("Status") == NO_RESPONDERS:
+            return False
+        if b'"error"' not in message.data:
+            return True
+        error = refusal(json.loads(message.data))
+        return error is None or (error.code in TOO_MUCH and "per subject" in error.description)
+
+    def taker(self, consumer: str, subject: str, *, brief: bool) -> Taker:
+        return Taker(self.link, self.names.work, consumer, subject, hold_s=HOLD_S, brief=brief)
+
+    # ------------------------------------------------------------------ outputs
+
+    async def add_output(self, run: str, job: int, outputs: tuple[Output, ...]) -> None:
+        """Holds afterwards: the outputs are stored; MyceliumError when the store refuses."""
+        reply = await self.link.request(self.names.output_of(run, job), encode(outputs), timeout_s=10)
+        if reply.data and (error := refusal(json.loads(reply.data))):
+            raise MyceliumError(f"the server refused a job's output: {error}")
+
+    def follow_outputs(self, run: str) -> Follower:
+        return Follower(self.link, self.names.output, (self.names.outputs_of(run),))
+
+    # ------------------------------------------------------------------ values
+
+    async def blobs(self) -> Blobs:
+        """The way to large values, over a second connection."""
+        async with self._bulk_lock:
+            if self._bulk is None:
+                self._bulk = await Link.open(
+                    self.address.url,
+                    user=self.address.user,
+                    password=self.address.password,
+                    name="elfbook values",
+                    locate=self._locate,
+                )
+        return Blobs(self._bulk, self.names)
+
+    async def put(
+        self, buffers: Iterable[bytes | memoryview], preview: str = "", *, inline: bool = True
+    ) -> ValueRef:
+        """The buffers as a value: inside the reference when small, as a stored blob otherwise."""
+        buffers = list(buffers)
+        size = sum(memoryview(b).nbytes for b in buffers)
+        digest = digest_of(*buffers)
+        if inline and size <= INLINE_LIMIT:
+            return ValueRef(digest=digest, size=size, preview=preview, inline=b"".join(buffers))
+        await (await self.blobs()).put(digest, buffers)
+        return ValueRef(digest=digest, size=size, preview=preview)
+
+    async def fetch(self, ref: ValueRef) -> bytes:
+        """The bytes a reference names, checked against its hash."""
+        if ref.inline is not None:
+            return ref.inline
+        return await (await self.blobs()).get(ref.digest, ref.size)
+
+    # ------------------------------------------------------------------ who is there
+
+    async def beat(self, beat: Beat) -> None:
+        await self.link.publish(self.names.beat(beat.worker), encode(beat))
+
+    async def census(self, wait_s: float = 0.15) -> list[Beat]:
+        """The workers that answer within `wait_s`."""
+        beats: dict[str, Beat] = {}
+
+        def heard(message: Message) -> None:
+            beat = decode(message.data, Beat)
+            beats[beat.worker] = beat
+
+        undo = await self.link.subscribe(self.names.every_beat, heard)
+        try:
+            await self.link.publish(self.names.census)
+            await self.link.flush()
+            await asyncio.sleep(wait_s)
+        finally:
+            await undo()
+        return sorted((b for b in beats.values() if not b.leaving), key=lambda b: b.worker)
+
+
+@contextlib.contextmanager
+def noted(entry: Entry) -> Iterator[None]:
+    """One record that cannot be used must not keep the others from being used."""
+    try:
+        yield
+    except (StoreCorrupt, Untrusted) as error:
+        log.warning("%s is left out: %s", entry.subject, error)
+
+
+async def read_durability(address: Address) -> str:
+    """What the server does before it acknowledges, as it says itself, never assumed."""
+    if not address.system_password:
+        return UNVERIFIED
+    system = await Link.open(
+        address.url, user="system", password=address.system_password, name="elfbook check"
+    )
+    try:
+        reply = await system.request("$SYS.REQ.SERVER.PING.VARZ", b"{}", timeout_s=2)
+    except Unanswered:
+        return UNVERIFIED
+    finally:
+        await system.close()
+    config = json.loads(reply.data)["data"].get("jetstream", {}).get("config", {})
+    return "durable" if config.get("sync_always") else "fast"
+
+
+__all__ = ["Address", "Conflict", "Mycelium", "noted", "read_durability"]

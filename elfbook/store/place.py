@@ -1,0 +1,141 @@
+"""Where a mycelium's state is: its directory, address and key."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from elfbook.errors import ElfbookError, MyceliumUnreachable
+from elfbook.store.mycelium import Address
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Place:
+    """A state directory, and the URL of a server of one's own instead of the embedded one."""
+
+    state_dir: Path
+    url: str | None = None
+    namespace: str = "main"
+
+    @classmethod
+    def default(cls, environ: Mapping[str, str] = os.environ) -> Place:
+        """As the environment says: ELFBOOK_STATE_DIR, ELFBOOK_URL, ELFBOOK_NAMESPACE."""
+        given = environ.get("ELFBOOK_STATE_DIR")
+        state_dir = Path(given) if given else Path(platformdirs.user_data_dir("elfbook"))
+        return cls(
+            state_dir.absolute(),
+            environ.get("ELFBOOK_URL") or None,
+            environ.get("ELFBOOK_NAMESPACE") or "main",
+        )
+
+    @classmethod
+    def at(cls, url: str | None = None, state_dir: str | os.PathLike | None = None) -> Place:
+        """The default place with what is given put in."""
+        base = cls.default()
+        return cls(
+            Path(state_dir).absolute() if state_dir else base.state_dir, url or base.url, base.namespace
+        )
+
+    def prepare(self) -> None:
+        """Make the directory, for this user only; ElfbookError when it is open to others."""
+        self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = self.state_dir.stat()
+        if facts.st_uid != os.getuid():
+            raise ElfbookError(
+                f"{self.state_dir} belongs to another user", hint="Choose another one with ELFBOOK_STATE_DIR."
+            )
+        if stat.S_IMODE(facts.st_mode) & 0o077:
+            self.state_dir.chmod(0o700)
+
+    @property
+    def server_file(self) -> Path:
+        return self.state_dir / "server.json"
+
+    @property
+    def host_file(self) -> Path:
+        return self.state_dir / "host.json"
+
+    @property
+    def marks_file(self) -> Path:
+        return self.state_dir / "marks.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.state_dir / "logs"
+
+    def key(self) -> bytes:
+        """The mycelium's signing key, made at first use; ELFBOOK_KEY_FILE names another file."""
+        path = Path(os.environ.get("ELFBOOK_KEY_FILE") or self.state_dir / "key")
+        try:
+            key = path.read_bytes()
+        except FileNotFoundError:
+            self.prepare()
+            write_private(path, secrets.token_bytes(KEY_BYTES), new=True)
+            key = path.read_bytes()
+        if len(key) < KEY_BYTES:
+            raise ElfbookError(f"{path} is no elfbook key: it has {len(key)} bytes instead of {KEY_BYTES}")
+        return key
+
+    def address(self) -> Address:
+        """Where the server is; MyceliumUnreachable when none was started here."""
+        if self.url:
+            return Address(self.url)
+        facts = read_json(self.server_file)
+        if not facts:
+            raise MyceliumUnreachable(
+                "no elfbook server was started here yet",
+                hint="Start one with  %elf up   (in a shell:  elfbook up)",
+            )
+        return Address(facts["url"], facts["user"], facts["password"], facts["system_password"])
+
+    def locate(self) -> str | None:
+        """The server's present URL, for a connection that was lost."""
+        if self.url:
+            return self.url
+        facts = read_json(self.server_file)
+        return facts["url"] if facts else None
+
+
+def write_private(path: Path, data: bytes, *, new: bool = False) -> None:
+    """`data` in a file that only this user can read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            with contextlib.suppress(FileExistsError):  # someone else was first; theirs counts
+                os.link(draft, path)
+        else:
+            os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict | None:
+    """The object in a file; None when there is no such file."""
+    try:
+        value = json.loads(path.read_bytes())
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds a {type(value).__name__}")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError among them
+        raise ElfbookError(f"{path} is damaged: {error}", hint="Remove the file and run  %elf up") from error
+    return value
+
+
+def write_json(path: Path, value: dict) -> None:
+    write_private(path, json.dumps(value, indent=1).encode())

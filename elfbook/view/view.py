@@ -1,0 +1,288 @@
+"""What is known of a run, in the words that every rendering shows.
+
+`look` takes graph and state to a RunView; `text` and page.py only set it in type. In the
+static form nothing is told that differs from one run to the next: no times, workers, attempts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from elfbook.facts import Failed, Lost, State, Succeeded
+from elfbook.log.fold import JobNow, RunState, run_outcome
+from elfbook.model import Manifest, Output, Revision, Struct
+from elfbook.view.endings import failed_jobs, skipped_lines
+from elfbook.view.groups import FailureGroup, grouped
+from elfbook.view.outline import Outline, in_words, outline, tally, task_name
+from elfbook.view.said import JobOutput, outputs_of
+from elfbook.view.waiting import reasons_of
+from elfbook.words import GLYPHS, count, duration, listing, one_line, plural, printable, without_places
+
+SUMMARY_LENGTH = 200
+LONGEST_REFERENCE = 60
+
+OUTCOME_GLYPHS = {
+    "done": GLYPHS[State.DONE],
+    "failed": GLYPHS[State.FAILED],
+    "cancelled": GLYPHS[State.CANCELLED],
+    "running": GLYPHS[State.RUNNING],
+    "waiting": GLYPHS[State.WAITING],
+}
+
+
+class TaskRow(Struct, frozen=True):
+    """One task of one elf class: how far its jobs are."""
+
+    task: str
+    """`Greeter.task_hello`."""
+    counts: dict[State, int]
+    """Every state has an entry."""
+    median_s: float | None = None
+    """Of its finished jobs; None without any, and in the static form."""
+
+
+class Step(Struct, frozen=True):
+    """What can be done next: why, and the exact words to type."""
+
+    why: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Everything that is shown of a run, ready to be set in type."""
+
+    flow: str
+    outcome: str
+    """`done`, `failed`, `cancelled`, `running` or `waiting`."""
+    title: str
+    """`flow party: 4 of 6 jobs done, 1 failed, 1 skipped`, without its glyph."""
+    rows: tuple[TaskRow, ...]
+    drawn: Outline
+    tallies: tuple[dict[State, int], ...]
+    """For each node of `drawn` its jobs by state."""
+    alt: str
+    """The picture in words."""
+    groups: tuple[FailureGroup, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    """File names to what people call them."""
+    skipped: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    """Why jobs wait; none in the static form."""
+    outputs: tuple[JobOutput, ...] = ()
+    steps: tuple[Step, ...] = ()
+    """At most two."""
+    remarks: tuple[str, ...] = ()
+    """Result, code, durability, time taken."""
+    static: bool = False
+
+    @property
+    def glyph(self) -> str:
+        """The outcome as one character."""
+        return OUTCOME_GLYPHS[self.outcome]
+
+    @property
+    def failed(self) -> int:
+        """How many jobs failed."""
+        return sum(row.counts[State.FAILED] for row in self.rows)
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are."""
+        return sum(sum(row.counts.values()) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a run besides its graph and state; what is not known is not shown."""
+
+    revisions: tuple[Revision, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    versions: dict[str, int] = field(default_factory=dict)
+    """Digests of revisions to the numbers that people see."""
+    result: str = ""
+    """Preview of the flow's value."""
+    durability: str = ""
+    workers: int | None = None
+    """How many there are for this run."""
+    now: float | None = None
+    """Seconds since the epoch by the server's clock."""
+
+
+NOTHING = Known()
+
+
+def look(
+    manifest: Manifest,
+    state: RunState,
+    known: Known = NOTHING,
+    *,
+    static: bool = False,
+    drawn: Outline | None = None,
+) -> RunView:
+    """The run as it stands. `drawn` may be kept from an earlier look at the same graph."""
+    labels = labels_of(known.revisions)
+    groups = grouped(failed_jobs(state, manifest, labels, static=static), labels)
+    drawn = drawn or outline(state.graph)
+    return RunView(
+        flow=manifest.flow,
+        outcome=run_outcome(state),
+        title=title_of(manifest.flow, state),
+        rows=rows_of(state, static=static),
+        drawn=drawn,
+        tallies=tally(drawn, lambda job: state.jobs[job].state),
+        alt=in_words(state.graph),
+        groups=groups,
+        labels=labels,
+        skipped=skipped_lines(state),
+        reasons=() if static else reasons_of(state, now=known.now or 0.0, workers=known.workers),
+        outputs=outputs_of(known.outputs, state.graph, static=static),
+        steps=steps_of(manifest.flow, state, groups, known.workers),
+        remarks=remarks_of(state, known, static=static),
+        static=static,
+    )
+
+
+def labels_of(revisions: Iterable[Revision]) -> dict[str, str]:
+    """File names in tracebacks to what a person calls them."""
+    return {piece.filename: piece.label for revision in revisions for piece in revision.pieces if piece.label}
+
+
+# ---------------------------------------------------------------------------- counts
+
+
+def title_of(flow: str, state: RunState) -> str:
+    """`flow party: 4 of 6 jobs done, 1 failed, 1 skipped`."""
+    counts = state.counts
+    parts = [f"flow {flow}: {count(counts[State.DONE])} of {plural(len(state.jobs), 'job')} done"]
+    shown = (State.FAILED, State.SKIPPED, State.CANCELLED, State.RUNNING)
+    parts += [f"{count(counts[state_])} {state_}" for state_ in shown if counts[state_]]
+    if counts[State.WAITING] and not counts[State.RUNNING]:
+        parts.append(f"{count(counts[State.WAITING])} {State.WAITING}")
+    again = sum(ran_again(now) for now in state.jobs) if run_outcome(state) == "done" else 0
+    kept = f" ({count(again)} ran again, {count(len(state.jobs) - again)} kept)" if again else ""
+    return ", ".join(parts) + kept
+
+
+def ran_again(now: JobNow) -> bool:
+    """True for a job that a person had run once more after it had ended."""
+    # `tried` and `lost` count since the last Reopened only, and the first end is a job's last
+    # without one: whatever else is in its history was before a Reopened.
+    kinds = [type(stored.event) for stored in now.history]
+    attempts = kinds.count(Failed) + kinds.count(Lost)
+    return attempts > now.tried + now.lost or len(kinds) - attempts > 1
+
+
+def rows_of(state: RunState, *, static: bool) -> tuple[TaskRow, ...]:
+    """One row for each task of each class, in the order in which the flow calls them first."""
+    counts: dict[str, dict[State, int]] = {}
+    times: dict[str, list[float]] = {}
+    for spec, now in zip(state.graph.jobs, state.jobs, strict=True):
+        task = task_name(state.graph, spec)
+        if task not in counts:
+            counts[task] = dict.fromkeys(State, 0)
+            times[task] = []
+        counts[task][now.state] += 1
+        if isinstance(now.event, Succeeded):
+            times[task].append(now.event.elapsed_s)
+    return tuple(
+        TaskRow(task, tallied, None if static or not times[task] else median(times[task]))
+        for task, tallied in counts.items()
+    )
+
+
+def median(numbers: list[float]) -> float:
+    """The middle one, or the mean of the two in the middle."""
+    numbers = sorted(numbers)
+    half = len(numbers) // 2
+    return numbers[half] if len(numbers) % 2 else (numbers[half - 1] + numbers[half]) / 2
+
+
+# ---------------------------------------------------------------------------- what next
+
+
+def steps_of(
+    flow: str, state: RunState, groups: Sequence[FailureGroup], workers: int | None
+) -> tuple[Step, ...]:
+    """At most two things to type next; none for a run that is done or well under way."""
+    if not state.settled:
+        waiting = state.counts[State.WAITING]
+        if workers == 0:
+            verb = "waits" if waiting == 1 else "wait"
+            return (Step(f"{plural(waiting, 'job')} {verb} for workers:", "%elf up"),)
+        return (Step("stop it with", f"%elf cancel {flow}"),) if groups else ()
+    if groups:
+        first = f"{flow}/{groups[0].first.label}"
+        shown = first if len(first) <= LONGEST_REFERENCE else flow
+        return (
+            Step("correct the cell, then", f"%elf retry {flow}"),
+            Step("or look closer:", f"%elf show {shown}"),
+        )
+    if state.counts[State.CANCELLED]:
+        return (Step("run what was cancelled with", f"%elf retry {flow}"),)
+    return ()
+
+
+def remarks_of(state: RunState, known: Known, *, static: bool) -> tuple[str, ...]:
+    """Result, code, durability and time taken, each in one phrase."""
+    remarks = (
+        f"result: {one_line(known.result, 100)}" if known.result else "",
+        code_remark(state, known.versions),
+        printable(known.durability),
+        "" if static else time_remark(state, known.now),
+    )
+    return tuple(remark for remark in remarks if remark)
+
+
+def code_remark(state: RunState, versions: Mapping[str, int]) -> str:
+    """`code: Greeter v2`, and each version where jobs ran with several."""
+    used: dict[str, set[int]] = {}
+    for spec, now in zip(state.graph.jobs, state.jobs, strict=True):
+        use = state.graph.elves[spec.elf]
+        ran = now.event.revision if isinstance(now.event, Succeeded) else ""
+        version = versions.get(ran or now.revision or use.revision)
+        if version is not None:
+            used.setdefault(use.elf, set()).add(version)
+    return "code: " + ", ".join(
+        f"{elf} {listing(f'v{version}' for version in sorted(numbers))}" for elf, numbers in used.items()
+    ) if used else ""
+
+
+def time_remark(state: RunState, now: float | None) -> str:
+    """`took 2 min 10 s`, or how long it has been running."""
+    begun = [job.started_at for job in state.jobs if job.started_at is not None]
+    if not begun:
+        return ""
+    if state.settled:
+        ended = max(job.ended_at for job in state.jobs if job.ended_at is not None)
+        return f"took {duration(ended - min(begun))}"
+    return f"running for {duration(now - min(begun))}" if now is not None else ""
+
+
+# ---------------------------------------------------------------------------- forms of one line
+
+
+def summary(view: RunView) -> str:
+    """The `str()` of FlowFailed: one line without ids, times, addresses or paths.
+
+    `flow party: 1 of 6 jobs failed: Greeter.task_hello: TypeError: can only …`
+    """
+    head = failed_title(view)
+    if not view.groups:
+        return head
+    first = view.groups[0]
+    others = len(view.groups) - 1
+    more = f" (and {plural(others, 'other kind')} of failure)" if others else ""
+    error = one_line(without_places(first.first.error), SUMMARY_LENGTH)
+    return f"{head}: {first.first.task}: {error}{more}"
+
+
+def failed_title(view: RunView) -> str:
+    """`flow party: 1 of 6 jobs failed`."""
+    return f"flow {view.flow}: {count(view.failed)} of {plural(view.total, 'job')} failed"
+
+
+def first_words(view: RunView) -> str:
+    """The run for `repr` and lists: `✗ flow party: 4 of 6 jobs done, 1 failed, 1 skipped`."""
+    return f"{view.glyph} {view.title}"

@@ -1,0 +1,67 @@
+"""Why a job that waits is waiting, in one sentence, from graph and state alone."""
+
+from __future__ import annotations
+
+from elfbook.facts import ENDED, Failed, State
+from elfbook.log.fold import JobNow, RunState
+from elfbook.view.outline import job_label, owner_of
+from elfbook.words import duration, one_line, plural
+
+MOST_REASONS = 3
+
+
+def why(state: RunState, job: int, *, now: float = 0.0, workers: int | None = None) -> str:
+    """`waits for task_parse[3]`, `waits for a worker`, `tries again in 4 s after ValueError`.
+
+    `now` is in seconds since the epoch, `workers` how many there are if that is known. Empty
+    for a job that does not wait.
+    """
+    spec, job_now = state.graph.jobs[job], state.jobs[job]
+    if job_now.state is not State.WAITING:
+        return ""
+    if job_now.because is not None:
+        return f"never starts, because {label(state, job_now.because)} {ending(state, job_now.because)}"
+    if job_now.unmet:
+        needs = dict.fromkeys(spec.parents + spec.after)
+        unmet = [other for other in needs if state.jobs[other].state is not State.DONE]
+        others = f" and {plural(len(unmet) - 1, 'other')}" if len(unmet) > 1 else ""
+        return f"waits for {label(state, unmet[0])}{others}"
+    if spec.turn is not None and state.jobs[spec.turn].state not in ENDED:
+        return f"waits for its turn after {label(state, spec.turn)}"
+    if job_now.not_before > now:
+        return f"tries again in {duration(job_now.not_before - now)} after {last_trouble(job_now)}"
+    use = state.graph.elves[spec.elf]
+    holder = f" that holds {owner_of(use)}" if use.name else ""
+    return f"waits for a worker{holder}" + ("; there is none" if workers == 0 else "")
+
+
+def label(state: RunState, job: int) -> str:
+    """`task_hello[2]`."""
+    return job_label(state.graph.jobs[job])
+
+
+def ending(state: RunState, job: int) -> str:
+    """How a job's bad end is told: `failed`, `was cancelled`."""
+    return "was cancelled" if state.jobs[job].state is State.CANCELLED else "failed"
+
+
+def last_trouble(now: JobNow) -> str:
+    """What ended the last attempt: `ValueError`, `a lost worker`, `a timeout`."""
+    match now.event:
+        case Failed(outcome="timed out"):
+            return "a timeout"
+        case Failed(failure=failure):
+            return one_line(failure.type) or "a failure"
+        case _:
+            return "a lost worker"
+
+
+def reasons_of(state: RunState, *, now: float = 0.0, workers: int | None = None) -> tuple[str, ...]:
+    """For each task that waits the reason of its first waiting job; at most three."""
+    reasons: dict[tuple[int, str], str] = {}
+    for job, (spec, job_now) in enumerate(zip(state.graph.jobs, state.jobs, strict=True)):
+        if job_now.state is State.WAITING and (spec.elf, spec.task) not in reasons:
+            reasons[spec.elf, spec.task] = f"{job_label(spec)} {why(state, job, now=now, workers=workers)}"
+            if len(reasons) == MOST_REASONS:
+                break
+    return tuple(reasons.values())

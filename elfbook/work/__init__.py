@@ -1,0 +1,1 @@
+"""A worker: its process, its kernel, and what runs inside that kernel."""

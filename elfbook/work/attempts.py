@@ -1,0 +1,107 @@
+"""What came of an attempt, as the event that is stored: pure decisions of the worker."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import msgspec
+
+from elfbook.facts import AnyEvent, Failed, Lost, Released, Succeeded
+from elfbook.model import Dispatch, Failure, ValueRef
+from elfbook.store.follow import Taker
+from elfbook.store.link import Message
+from elfbook.wire import digest_of
+
+
+@dataclass(eq=False)
+class Held:
+    """A job that this worker has claimed."""
+
+    token: str
+    dispatch: Dispatch
+    message: Message
+    taker: Taker
+    seq: int
+    """Of my claim: my commit expects it."""
+    begun_at: float = 0.0
+    """Monotonic time since when the kernel has been at it; 0 while it waits its turn."""
+    stopping: str = ""
+    """Why it is being interrupted: `timed out`, `cancelled` or `leaving`."""
+    stop_at: float = 0.0
+    interrupts: int = 0
+
+    @property
+    def nonce(self) -> str:
+        return self.token + os.urandom(4).hex()
+
+
+def event_of(held: Held, header: dict, value: ValueRef | None, data: bytes, worker: str, tail: str):
+    """The event for a job that the kernel says has ended; `value` when it is a stored blob."""
+    dispatch, elapsed_s = held.dispatch, header["elapsed"]
+    if header["ok"]:
+        if value is None:
+            value = ValueRef(digest=digest_of(data), size=len(data), preview=header["preview"], inline=data)
+        return Succeeded(
+            nonce=held.nonce,
+            attempt=dispatch.attempt,
+            value=value,
+            worker=worker,
+            elapsed_s=elapsed_s,
+            revision=dispatch.elf.revision,
+        )
+    failure = msgspec.structs.replace(msgspec.convert(header["failure"], Failure), last_output=tail)
+    if failure.type == "KeyboardInterrupt" and held.stopping == "leaving":
+        return lost(held, stopped(worker, held), worker, tail)
+    if failure.type == "KeyboardInterrupt" and held.stopping == "timed out":
+        failure = msgspec.structs.replace(failure, type="TimedOut", message=limit_words(held))
+        return failed(held, failure, "timed out", worker, elapsed_s)
+    outcome = "refused" if header["refused"] else "crashed"
+    return failed(held, failure, outcome, worker, elapsed_s)
+
+
+def failed(held: Held, failure: Failure, outcome: str, worker: str, elapsed_s: float = 0.0) -> Failed:
+    return Failed(
+        nonce=held.nonce,
+        attempt=held.dispatch.attempt,
+        failure=failure,
+        outcome=outcome,
+        worker=worker,
+        elapsed_s=elapsed_s,
+        final=outcome == "refused",
+    )
+
+
+def lost(held: Held, why: str, worker: str, tail: str) -> Lost:
+    return Lost(nonce=held.nonce, attempt=held.dispatch.attempt, why=why, worker=worker, last_output=tail)
+
+
+def released(held: Held, worker: str) -> Released:
+    return Released(nonce=held.nonce, attempt=held.dispatch.attempt, worker=worker)
+
+
+def of_death(held: Held, how: str, worker: str, tail: str, ran_s: float):
+    """The event for the job that was under way when the kernel ended by itself or was replaced."""
+    if held.stopping == "timed out":
+        words = f"{limit_words(held)}, did not stop when interrupted, and its kernel was replaced"
+        failure = Failure(type="TimedOut", message=words, last_output=tail)
+        return failed(held, failure, "timed out", worker, ran_s)
+    why = f"the kernel of {worker} {how} while doing {held.dispatch.label}."
+    if lines := tail.rstrip().splitlines():
+        why += f' Last output: "{lines[-1][:200]}".'
+    return lost(held, why, worker, tail)
+
+
+def limit_words(held: Held) -> str:
+    return f"{held.dispatch.label} ran longer than its limit of {held.dispatch.timeout_s:g} s"
+
+
+def stopped(worker: str, held: Held) -> str:
+    return f"its worker {worker} was stopped while doing {held.dispatch.label}"
+
+
+def late_words(event: AnyEvent, worker: str) -> str:
+    """An attempt that ended after the job had been given to someone else, in a sentence."""
+    what = type(event).__name__.lower()
+    came = f": {event.value.preview}" if isinstance(event, Succeeded) else ""
+    return f"attempt {event.attempt} on {worker} {what} when the job was no longer its own{came}"

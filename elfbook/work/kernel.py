@@ -1,0 +1,310 @@
+"""A worker's ipykernel from outside: start it, give it jobs, hear it, stop it.
+
+The one file that imports jupyter_client. Any Python kernelspec will do: what has to run inside
+is sent as source text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+
+from elfbook.errors import KernelError
+from elfbook.model import INLINE_LIMIT
+
+log = logging.getLogger("elfbook")
+
+START_S = 60.0
+SHIPPED = ("flow/plain", "flow/values", "flow/evaluate", "code/cells", "work/room", "work/shim")
+BEGIN = """\
+def __elfbook_begin__(sources, key, path, folder, limit, worker):
+    import sys, types
+    modules = {{}}
+    for name, text in sources.items():
+        module = types.ModuleType("elfbook_inside_" + name)
+        module.__elfbook_inside__ = True
+        sys.modules[module.__name__] = module
+        exec(compile(text, "<elfbook " + name + ">", "exec"), module.__dict__)
+        modules[name] = module
+    from IPython import get_ipython
+    from IPython.display import display
+    modules["room"].ensure_elfbook()
+    room = modules["room"].Room(
+        modules["values"], modules["evaluate"], modules["cells"], key,
+        {{"display": display, "get_ipython": get_ipython}},
+    )
+    modules["shim"].start(room, path, folder, limit, worker)
+__elfbook_begin__({sources!r}, {key!r}, {path!r}, {folder!r}, {limit!r}, {worker!r})
+del __elfbook_begin__
+"""
+SOCKET_LIMIT = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call as the kernel needs it."""
+
+    token: str
+    header: dict
+    parts: tuple[bytes, ...]
+
+
+@dataclass(eq=False)
+class Kernel:
+    """One kernel process; replaced, not revived, when it dies."""
+
+    spec: str
+    folder: Path
+    key: bytes
+    worker: str
+    on_done: Callable[[dict, list[bytes]], None]
+    """A job ended: the shim's header and parts."""
+    on_dropped: Callable[[list[str]], None]
+    on_output: Callable[[str, str, dict], None]
+    """(token, message type, content) of whatever a job printed or displayed."""
+    on_death: Callable[[str], None]
+    """The kernel ended by itself; a phrase that says how: `was killed by signal 9 (SIGKILL)`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    pid: int = 0
+    python: str = ""
+    _manager: AsyncKernelManager | None = None
+    _reader: asyncio.StreamReader | None = None
+    _out: asyncio.StreamWriter | None = None
+    _server: asyncio.Server | None = None
+    _tasks: list[asyncio.Task] = field(default_factory=list)
+    _client: object = None
+    _stopping: bool = False
+    _known: set[str] = field(default_factory=set)
+
+    async def start(self) -> None:
+        """Holds afterwards: the kernel answers and takes jobs. KernelError otherwise."""
+        self._stopping = False
+        self._known.clear()
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        joined: asyncio.Future = asyncio.get_running_loop().create_future()
+        path = self.folder / "channel"
+        path.unlink(missing_ok=True)
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if joined.done():
+                writer.close()
+            else:
+                joined.set_result((reader, writer))
+
+        self._server = await asyncio.start_unix_server(accept, path=str(path), limit=SOCKET_LIMIT)
+        path.chmod(0o600)
+        await self._launch()
+        await self._send_shim(str(path))
+        try:
+            async with asyncio.timeout(START_S):
+                self._reader, self._out = await joined
+                header, _ = await self._receive()
+        except (TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            await self.stop()
+            raise KernelError(f"the kernel {self.spec} started but did not join its worker") from error
+        self.pid, self.python = header["ready"], header["python"]
+        loop = asyncio.get_running_loop()
+        self._tasks += [
+            loop.create_task(self._read(), name="kernel results"),
+            loop.create_task(self._listen()),
+        ]
+
+    async def _launch(self) -> None:
+        manager = AsyncKernelManager(
+            kernel_name=self.spec, connection_file=str(self.folder / "kernel.json"), transport="ipc"
+        )
+        manager.ip = str(self.folder / "ipc")
+        manager.cache_ports = False
+        try:
+            # stdout and stderr of the process itself go to a file: ipykernel watches and forwards them
+            with open(self.folder / "kernel.log", "ab") as output:
+                await manager.start_kernel(
+                    env=dict(self.environment), stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+                )
+        except NoSuchKernel as error:
+            raise KernelError(
+                f"there is no kernel called {self.spec!r} on this machine",
+                hint="See what there is with  jupyter kernelspec list",
+            ) from error
+        except OSError as error:
+            raise KernelError(f"the kernel {self.spec} could not be started: {error}") from error
+        self._manager = manager
+        client = manager.client()
+        client.start_channels(shell=True, iopub=True, stdin=False, hb=False, control=True)
+        self._client = client
+        try:
+            await client.wait_for_ready(timeout=START_S)
+        except RuntimeError as error:
+            await self.stop()
+            raise KernelError(
+                f"the kernel {self.spec} did not answer within {START_S:g} s",
+                hint=f"Its log is {self.folder / 'kernel.log'}",
+            ) from error
+
+    async def _send_shim(self, path: str) -> None:
+        package = Path(__file__).parent.parent
+        code = BEGIN.format(
+            sources={name.rpartition("/")[2]: (package / f"{name}.py").read_text() for name in SHIPPED},
+            key=self.key,
+            path=path,
+            folder=str(self.folder),
+            limit=INLINE_LIMIT,
+            worker=self.worker,
+        )
+        reply = await self._client.execute_interactive(
+            code,
+            silent=True,
+            store_history=False,
+            allow_stdin=False,
+            timeout=START_S,
+            output_hook=lambda _: None,
+        )
+        if reply["content"]["status"] != "ok":
+            await self.stop()
+            why = f"{reply['content'].get('ename')}: {reply['content'].get('evalue')}"
+            raise KernelError(f"the kernel {self.spec} cannot take jobs: {why}")
+
+    # ------------------------------------------------------------------ the channel
+
+    async def _receive(self) -> tuple[dict, list[bytes]]:
+        (size,) = struct.unpack(">I", await self._reader.readexactly(4))
+        header = json.loads(await self._reader.readexactly(size))
+        return header, [await self._reader.readexactly(size) for size in header.get("sizes", ())]
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                header, parts = await self._receive()
+                if "done" in header:
+                    self.on_done(header, parts)
+                else:
+                    self.on_dropped(header["dropped"])
+        except (asyncio.IncompleteReadError, OSError):
+            if not self._stopping:
+                self.on_death(await self._how_it_ended())
+
+    async def _how_it_ended(self) -> str:
+        """The channel closed: how did the process end?"""
+        process = getattr(self._manager.provisioner, "process", None)
+        for _ in range(200):
+            code = process.poll() if process is not None else 0
+            if code is not None:
+                return ending(code)
+            await asyncio.sleep(0.01)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        return "closed its channel and was killed"
+
+    def _send(self, header: dict, parts: list[bytes] = ()) -> None:
+        sizes = [len(part) for part in parts]
+        if sizes:
+            header["sizes"] = sizes
+        body = json.dumps(header, separators=(",", ":")).encode()
+        if self._out is not None and not self._out.is_closing():
+            self._out.write(b"".join([struct.pack(">I", len(body)), body, *parts]))
+
+    def knows(self, digest: str) -> bool:
+        return digest in self._known
+
+    def learn(self, revision: dict, captures: list[bytes]) -> None:
+        """Send a revision ahead of the first job that needs it."""
+        self._known.add(revision["digest"])
+        self._send({"revision": revision}, captures)
+
+    def run(self, jobs: list[Job]) -> None:
+        """Queue jobs in the kernel; each comes back through `on_done`, in this order."""
+        self._send({"jobs": [job.header for job in jobs]}, [part for job in jobs for part in job.parts])
+
+    def drop(self, tokens: list[str]) -> None:
+        """Take jobs back that have not begun; `on_dropped` says which."""
+        self._send({"drop": tokens})
+
+    def forget(self, names: list[str]) -> None:
+        self._send({"forget": names})
+
+    async def interrupt(self, token: str) -> None:
+        """SIGINT for that job, and for no other that may have begun meanwhile."""
+        draft = self.folder / "stop.new"
+        draft.write_text(token)
+        draft.replace(self.folder / "stop")
+        with contextlib.suppress(ProcessLookupError, RuntimeError):
+            await self._manager.interrupt_kernel()
+
+    # ------------------------------------------------------------------ output
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._client.get_iopub_msg(timeout=None)
+            token = message["parent_header"].get("msg_id", "")
+            with contextlib.suppress(KeyError):
+                self.on_output(token, message["msg_type"], message["content"])
+
+    # ------------------------------------------------------------------ the end
+
+    def kill(self) -> None:
+        """End the process at once; `on_death` follows."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Holds afterwards: the process has ended and nothing of it is left."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        if self._out is not None:
+            self._out.close()
+            self._out = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._client is not None:
+            self._client.stop_channels()
+            self._client = None
+        if self._manager is not None:
+            with contextlib.suppress(ProcessLookupError, RuntimeError):
+                await self._manager.shutdown_kernel(now=True)
+            self._manager = None
+        for file in self.folder.glob("ipc-*"):
+            file.unlink(missing_ok=True)
+
+
+def ending(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
+        return f"was killed by signal {-code} ({name})"
+    return f"ended itself with exit code {code}"
+
+
+def text_of_display(content: dict) -> dict[str, str]:
+    """A display's MIME bundle as text; binary data stays base64, as Jupyter sends it."""
+    bundle = {}
+    for mime, data in content.get("data", {}).items():
+        if isinstance(data, str):
+            bundle[mime] = data
+        elif isinstance(data, bytes):
+            bundle[mime] = base64.b64encode(data).decode()
+        elif isinstance(data, list) and all(isinstance(line, str) for line in data):
+            bundle[mime] = "".join(data)
+        else:
+            bundle[mime] = json.dumps(data)
+    return bundle
+
+
+def own_python() -> str:
+    return ".".join(str(part) for part in sys.version_info[:3])

@@ -1,0 +1,129 @@
+"""What jobs print and display on a worker, gathered per job and stored a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from elfbook.errors import MyceliumError
+from elfbook.model import Output
+from elfbook.store.link import Unanswered
+from elfbook.work.kernel import text_of_display
+
+log = logging.getLogger("elfbook")
+
+TEXT_LIMIT = 1024 * 1024
+DISPLAY_LIMIT = 20
+MESSAGE_LIMIT = 700 * 1024
+STORE_EVERY_S = 0.25
+TAIL = 2000
+RECENT_TOKENS = 512
+
+
+@dataclass(eq=False)
+class Box:
+    """One job's output on its way to the store."""
+
+    run: str
+    job: int
+    attempt: int
+    waiting: list[Output] = field(default_factory=list)
+    text: int = 0
+    displays: int = 0
+    tail: str = ""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add_text(self, kind: str, text: str) -> None:
+        self.tail = (self.tail + text)[-TAIL:]
+        room = TEXT_LIMIT - self.text
+        if room <= 0:
+            return
+        self.text += len(text)
+        if len(text) > room:
+            text = text[:room] + f"\n… output beyond {TEXT_LIMIT // 1024} KB is not kept\n"
+        last = self.waiting[-1] if self.waiting else None
+        if last is not None and last.kind == kind and len(last.text) + len(text) < MESSAGE_LIMIT:
+            text = last.text + text
+            self.waiting.pop()
+        self.waiting.append(Output(job=self.job, attempt=self.attempt, kind=kind, text=text))
+
+    def add_display(self, kind: str, bundle: dict[str, str]) -> None:
+        self.displays += 1
+        if self.displays > DISPLAY_LIMIT:
+            return
+        if sum(len(data) for data in bundle.values()) > MESSAGE_LIMIT:
+            plain = bundle.get("text/plain", "a display")
+            bundle = {
+                "text/plain": f"{plain[:200]} (too large to keep: the limit is {MESSAGE_LIMIT // 1024} KB)"
+            }
+        self.waiting.append(Output(job=self.job, attempt=self.attempt, kind=kind, bundle=bundle))
+
+
+@dataclass(eq=False)
+class Outputs:
+    """The boxes of one worker's recent jobs, by token."""
+
+    store: Callable[[str, int, tuple[Output, ...]], object]
+    _boxes: dict[str, Box] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def open(self, token: str, run: str, job: int, attempt: int) -> None:
+        self._boxes[token] = Box(run, job, attempt)
+        # Old boxes stay a while: threads of a job may print after it has ended.
+        while len(self._boxes) > RECENT_TOKENS:
+            oldest = next(iter(self._boxes))
+            if self._boxes[oldest].waiting:
+                break
+            del self._boxes[oldest]
+
+    def heard(self, token: str, kind: str, content: dict) -> None:
+        """A message of the kernel's IOPub channel."""
+        box = self._boxes.get(token)
+        if box is None:
+            return
+        if kind == "stream":
+            box.add_text(content["name"], content["text"])
+        elif kind in ("display_data", "execute_result", "update_display_data"):
+            box.add_display("display", text_of_display(content))
+        elif kind == "status" and content["execution_state"] == "idle":
+            box.ended.set()
+
+    def tail(self, token: str) -> str:
+        box = self._boxes.get(token)
+        return box.tail if box else ""
+
+    async def complete(self, token: str, wait_s: float = 2.0) -> None:
+        """Holds afterwards: all that the job wrote before it ended is stored."""
+        box = self._boxes.get(token)
+        if box is None:
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await box.ended.wait()
+        except TimeoutError:
+            log.warning("the kernel did not say that a job's output was complete")
+        await self.store_waiting(box)
+
+    async def store_waiting(self, box: Box) -> None:
+        async with self._lock:
+            while box.waiting:
+                taken, size = [], 0
+                for output in box.waiting:
+                    size += len(output.text) + sum(len(data) for data in output.bundle.values())
+                    if taken and size > MESSAGE_LIMIT:
+                        break
+                    taken.append(output)
+                del box.waiting[: len(taken)]
+                try:
+                    await self.store(box.run, box.job, tuple(taken))
+                except (MyceliumError, Unanswered) as error:
+                    log.warning("output of job %s of %s is lost: %s", box.job, box.run, error)
+
+    async def keep_storing(self) -> None:
+        """Store what has gathered, a few times a second, until cancelled."""
+        while True:
+            await asyncio.sleep(STORE_EVERY_S)
+            for box in [box for box in self._boxes.values() if box.waiting]:
+                await self.store_waiting(box)

@@ -1,0 +1,84 @@
+"""What the processes of the tree have in common: their arguments, how they begin and end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from elfbook.errors import ElfbookError
+from elfbook.store.mycelium import Mycelium
+from elfbook.store.place import Place
+
+NOT_INHERITED = ("JPY_", "PYTEST_", "ELFBOOK_DISPLAY", "MPLBACKEND", "JUPYTER_TOKEN", "JUPYTERHUB_")
+"""Of the notebook's environment: what would bind workers to one kernel, test or session."""
+
+
+def inherited(environ: dict[str, str]) -> dict[str, str]:
+    """The environment a host and its workers get from whoever starts them."""
+    return {name: value for name, value in environ.items() if not name.startswith(NOT_INHERITED)}
+
+
+def child_arguments(prog: str) -> argparse.ArgumentParser:
+    """The arguments that a host gives each of its children."""
+    parser = argparse.ArgumentParser(prog=prog)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--namespace", default="main")
+    parser.add_argument("--url")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--parent", action="store_true", help="leave when standard input ends")
+    return parser
+
+
+def place_of(args: argparse.Namespace) -> Place:
+    return Place(args.state_dir, args.url, args.namespace)
+
+
+async def until_stopped(
+    place: Place,
+    name: str,
+    work: Callable[[Mycelium, asyncio.Event], Awaitable[None]],
+    *,
+    parent: bool = False,
+) -> None:
+    """Connect, work, and stop at SIGTERM or SIGINT, or when the parent's pipe ends."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if parent:
+        threading.Thread(target=_until_pipe_ends, args=(loop, stop), daemon=True).start()
+    mycelium = await Mycelium.open(
+        place.address(),
+        key=place.key(),
+        namespace=place.namespace,
+        name=f"elfbook {name}",
+        locate=place.locate,
+    )
+    try:
+        await work(mycelium, stop)
+    finally:
+        await mycelium.close()
+
+
+def _until_pipe_ends(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    loop.call_soon_threadsafe(stop.set)
+
+
+def main_of(coroutine: Awaitable[None]) -> int:
+    """Run a process's main coroutine; its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    try:
+        asyncio.run(coroutine)
+    except ElfbookError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0

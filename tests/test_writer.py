@@ -1,0 +1,261 @@
+"""The record writer against a real server: each write is stored once, or fails and says why."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from elfbook.errors import ElfbookError, MyceliumError, StoreFull
+from elfbook.store.link import Entry, Link, Unanswered
+from elfbook.store.mycelium import Mycelium
+from elfbook.store.place import Place, read_json
+from elfbook.store.server import ensure_server
+from elfbook.store.writer import BATCH_MESSAGES, SINGLY, Conflict, Writer
+
+MANY = BATCH_MESSAGES * 2 + 7
+
+
+@dataclass(eq=False)
+class Deaf:
+    """A link that stores what it is given, and loses the first `losses` answers."""
+
+    link: Link
+    losses: int
+    sent: int = 0
+
+    async def send(
+        self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None
+    ) -> asyncio.Future:
+        self.sent += 1
+        future = await self.link.send(subject, data, headers)
+        if self.sent > self.losses:
+            return future
+        await future
+        lost = asyncio.get_running_loop().create_future()
+        lost.set_exception(Unanswered("the answer was lost"))
+        return lost
+
+    async def publish(self, *given: object) -> None:
+        await self.link.publish(*given)
+
+    async def last(self, stream: str, subject: str) -> Entry | None:
+        return await self.link.last(stream, subject)
+
+
+@pytest.fixture(params=[True, False], ids=["batches", "singly"])
+async def writer(mycelium: Mycelium, request: pytest.FixtureRequest) -> AsyncIterator[Writer]:
+    made = Writer(mycelium.link, mycelium.names.jobs, atomic=request.param)
+    made.start()
+    yield made
+    await made.close()
+
+
+def subject(mycelium: Mycelium, job: int) -> str:
+    return mycelium.names.job("crawl.1", job)
+
+
+async def records(mycelium: Mycelium) -> list[Entry]:
+    return [entry async for entry in mycelium.read(mycelium.names.jobs, f"elf.{mycelium.names.namespace}.>")]
+
+
+async def outcomes(futures: list[asyncio.Future]) -> list[int | BaseException]:
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+@pytest.mark.parametrize("count", [1, SINGLY, SINGLY + 1, MANY])
+async def test_each_write_learns_its_own_place(writer: Writer, mycelium: Mycelium, count: int) -> None:
+    seqs = await outcomes([writer.write(subject(mycelium, job), b"%d" % job, 0) for job in range(count)])
+    assert [(entry.seq, entry.data) for entry in await records(mycelium)] == sorted(
+        (seq, b"%d" % job) for job, seq in enumerate(seqs)
+    )
+
+
+async def test_a_conflict_among_many_fails_the_guilty_write_only(writer: Writer, mycelium: Mycelium) -> None:
+    first = await writer.write(subject(mycelium, 5), b"earlier", 0)
+    guilty = {5: 0, 9: first}  # a record is there; none is there
+    results = await outcomes(
+        [writer.write(subject(mycelium, job), b"new", guilty.get(job, 0)) for job in range(40)]
+    )
+    assert {job for job, result in enumerate(results) if isinstance(result, Conflict)} == set(guilty)
+    stored = Counter(entry.subject for entry in await records(mycelium))
+    assert stored == {subject(mycelium, job): 1 for job in range(40) if job != 9}
+
+
+async def test_the_expected_record_is_replaced(writer: Writer, mycelium: Mycelium) -> None:
+    first = await writer.write(subject(mycelium, 1), b"a", 0)
+    second = await writer.write(subject(mycelium, 1), b"b", first)
+    with pytest.raises(Conflict):
+        await writer.write(subject(mycelium, 1), b"c", first)
+    assert [entry.data for entry in await records(mycelium)] == [b"a", b"b"]
+    assert second == first + 1
+
+
+async def test_of_two_at_once_one_wins(writer: Writer, mycelium: Mycelium) -> None:
+    others = [writer.write(subject(mycelium, job), b"x", 0) for job in range(10, 20)]
+    results = await outcomes([writer.write(subject(mycelium, 1), b"mine %d" % each, 0) for each in range(5)])
+    await outcomes(others)
+    assert sum(isinstance(result, int) for result in results) == 1
+    assert sum(isinstance(result, Conflict) for result in results) == 4
+
+
+async def test_two_writers_on_one_record_agree_on_the_winner(mycelium: Mycelium) -> None:
+    writers = [Writer(mycelium.link, mycelium.names.jobs) for _ in range(3)]
+    for each in writers:
+        each.start()
+    futures = [
+        each.write(subject(mycelium, job), b"%d" % number, 0)
+        for job in range(50)
+        for number, each in enumerate(writers)
+    ]
+    results = await outcomes(futures)
+    won = {entry.subject: entry for entry in await records(mycelium)}
+    for index, result in enumerate(results):
+        entry = won[subject(mycelium, index // 3)]
+        assert (result == entry.seq) if entry.data == b"%d" % (index % 3) else isinstance(result, Conflict)
+    for each in writers:
+        await each.close()
+
+
+async def test_a_job_and_what_its_elf_keeps_are_stored_together_or_not_at_all(mycelium: Mycelium) -> None:
+    job, keep = subject(mycelium, 1), mycelium.names.keep("animals")
+    seq = await mycelium.jobs.write_all(((job, b"done", 0), (keep, b"one", None)))
+    assert [(entry.subject, entry.seq) for entry in await records(mycelium)] == [(job, seq), (keep, seq + 1)]
+    with pytest.raises(Conflict):
+        await mycelium.jobs.write_all(((job, b"again", 0), (keep, b"two", None)))
+    assert await mycelium.kept("animals") == b"one"
+    assert len(await records(mycelium)) == 2
+
+
+@pytest.mark.parametrize(("count", "losses"), [(1, 1), (3, 2), (SINGLY + 10, 1), (SINGLY + 10, 5)])
+async def test_a_lost_answer_is_read_back(mycelium: Mycelium, count: int, losses: int) -> None:
+    """Whoever wrote hears that it is stored; nothing is stored twice, or refused as one's own rival."""
+    writer = Writer(Deaf(mycelium.link, losses), mycelium.names.jobs)
+    writer.start()
+    seqs = await outcomes([writer.write(subject(mycelium, job), b"%d" % job, 0) for job in range(count)])
+    assert {entry.subject: entry.seq for entry in await records(mycelium)} == {
+        subject(mycelium, job): seq for job, seq in enumerate(seqs)
+    }
+    assert len(await records(mycelium)) == count
+    await writer.close()
+
+
+async def test_a_lost_answer_of_a_pair_is_read_back(mycelium: Mycelium) -> None:
+    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs)
+    writer.start()
+    pair = ((subject(mycelium, 1), b"done", 0), (mycelium.names.keep("animals"), b"one", None))
+    seq = await writer.write_all(pair)
+    assert [entry.seq for entry in await records(mycelium)] == [seq, seq + 1]
+    await writer.close()
+
+
+async def test_a_lost_refusal_is_still_a_conflict(mycelium: Mycelium) -> None:
+    await mycelium.jobs.write(subject(mycelium, 1), b"another's", 0)
+    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs)
+    writer.start()
+    with pytest.raises(Conflict):
+        await writer.write(subject(mycelium, 1), b"mine", 0)
+    await writer.close()
+
+
+async def test_a_store_that_never_answers_is_named_in_the_end(mycelium: Mycelium) -> None:
+    deaf = Deaf(mycelium.link, 1000)
+    writer = Writer(deaf, "ELF_nothing_JOBS")  # no such stream, so nothing can be read back either
+    writer.start()
+    with pytest.raises(StoreFull, match="does not answer"):
+        await writer.write("elf.nothing.job.crawl.1.1", b"x", 0)
+    assert 1 < deaf.sent < 10
+    await writer.close()
+
+
+async def test_a_full_store_says_so_and_takes_records_again_once_it_can(
+    writer: Writer, mycelium: Mycelium
+) -> None:
+    stream = mycelium.names.jobs
+    config = (await mycelium.link.api(f"STREAM.INFO.{stream}"))["config"]
+    await mycelium.link.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": 2000})
+    results = await outcomes([writer.write(subject(mycelium, job), bytes(500), 0) for job in range(20)])
+    full = [result for result in results if isinstance(result, StoreFull)]
+    assert full and "takes no more records" in str(full[0])
+    assert "Free space" in full[0].hint
+    stored = {entry.subject for entry in await records(mycelium)}
+    assert stored == {subject(mycelium, job) for job, result in enumerate(results) if isinstance(result, int)}
+    await mycelium.link.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": -1})
+    assert await writer.write(subject(mycelium, 99), b"x", 0)
+
+
+async def test_a_record_above_the_servers_limit_fails_alone(writer: Writer, mycelium: Mycelium) -> None:
+    results = await outcomes(
+        [writer.write(subject(mycelium, job), bytes(9_000_000 if job == 3 else 10), 0) for job in range(10)]
+    )
+    assert isinstance(results[3], MyceliumError)
+    assert "above the server's limit" in str(results[3])
+    assert [entry.subject for entry in await records(mycelium)] == [
+        subject(mycelium, j) for j in range(10) if j != 3
+    ]
+
+
+async def test_closing_tells_those_who_wait(mycelium: Mycelium) -> None:
+    writer = Writer(mycelium.link, mycelium.names.jobs)  # never started: all of them wait
+    futures = [writer.write(subject(mycelium, job), b"x", 0) for job in range(10)]
+    await writer.close()
+    assert all(isinstance(result, Unanswered) for result in await outcomes(futures))
+
+
+async def test_whoever_gives_up_waiting_disturbs_nobody(writer: Writer, mycelium: Mycelium) -> None:
+    futures = [writer.write(subject(mycelium, job), b"x", 0) for job in range(30)]
+    futures[3].cancel()
+    results = await outcomes(futures)
+    assert all(isinstance(result, int) for index, result in enumerate(results) if index != 3)
+    assert await writer.write(subject(mycelium, 99), b"x", 0)
+
+
+@pytest.mark.parametrize("mode", ["kill", "freeze"])
+async def test_a_server_that_dies_in_mid_flight_stores_each_write_once_or_fails_it(
+    mycelium: Mycelium, place: Place, until, mode: str
+) -> None:
+    """Records go on being written while it is killed and started again, or stands still for a while."""
+    facts = read_json(place.server_file)
+    settled: dict[int, int | BaseException] = {}
+    enough = asyncio.Event()
+
+    async def write(job: int) -> None:
+        try:
+            settled[job] = await mycelium.jobs.write(subject(mycelium, job), b"%d" % job, 0)
+        except (ElfbookError, Conflict, Unanswered) as error:
+            settled[job] = error
+
+    async def flood(lane: int) -> None:
+        for job in range(lane, 100_000, 40):
+            await write(job)
+            if enough.is_set():
+                return
+
+    lanes = [asyncio.create_task(flood(lane)) for lane in range(40)]
+    await until(lambda: len(settled) > 200)
+    if mode == "kill":
+        os.kill(facts["pid"], signal.SIGKILL)
+        await asyncio.to_thread(ensure_server, place, mode="fast")
+    else:
+        os.kill(facts["pid"], signal.SIGSTOP)
+        before = len(settled)
+        await until(lambda: mycelium.link._waiting)
+        os.kill(facts["pid"], signal.SIGCONT)
+        await until(lambda: len(settled) > before + 200)
+    after = len(settled)
+    await until(lambda: len(settled) > after + 200)
+    enough.set()
+    await asyncio.gather(*lanes)
+    stored = {entry.subject: entry for entry in await records(mycelium)}
+    assert len(await records(mycelium)) == len(stored), "something was stored twice"
+    for job, result in settled.items():
+        entry = stored.get(subject(mycelium, job))
+        if isinstance(result, int):
+            assert entry is not None and (entry.seq, entry.data) == (result, b"%d" % job)
+    failed = [result for result in settled.values() if not isinstance(result, int)]
+    assert not failed, failed[:3]
