@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from elfbook.notebook.version import __version__ as __version__
+from elfbook.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from elfbook.errors import ElfbookError, FlowFailed

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.notebook.grammar import nearest
-from elfbook.notebook.version import __version__
+from elfbook.version import __version__
 
 OK, FAILED, MISTYPED, INTERRUPTED = 0, 1, 2, 130
 TUTORIALS = "elfbook-tutorials"

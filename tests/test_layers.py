@@ -23,7 +23,7 @@ PACKAGE = ROOT / "elfbook"
 # layer, from modules named before it. Folders' own `__init__` files hold a sentence and nothing else.
 FOLDERS: dict[str, tuple[str, ...]] = {
     "words": (
-        "errors", "model", "facts", "wire", "words",
+        "version", "errors", "model", "facts", "wire", "words",
     ),
     "code": (
         "cells", "declared", "likeness", "statements", "locate", "parts", "refusals", "closure",
@@ -53,7 +53,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "local", "portal", "watched", "client",
     ),
     "notebook": (
-        "body", "grammar", "ipython", "naming", "pages", "roster", "strays", "texts", "version",
+        "body", "grammar", "ipython", "naming", "pages", "roster", "strays", "texts",
         "vocabulary", "checks", "helppages", "jobs", "live", "runs", "notebook", "revive", "verbs",
         "flows",
     ),

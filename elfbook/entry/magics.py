@@ -13,9 +13,9 @@ from elfbook.notebook.flows import Options
 from elfbook.notebook.grammar import Arguments, Verb, parse, silenced, split, unknown
 from elfbook.notebook.notebook import CURRENT, Notebook
 from elfbook.notebook.runs import Run
-from elfbook.notebook.version import __version__
 from elfbook.notebook.vocabulary import DEFINE, FLOW, VERBS
 from elfbook.store.place import Place
+from elfbook.version import __version__
 
 Shell = Any
 HELP_FLAGS = ("--help", "-h")

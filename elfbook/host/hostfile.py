@@ -96,7 +96,7 @@ def _facts(answer: dict) -> HostFacts:
     return HostFacts(**{**answer, "workers": tuple(answer["workers"]), "losses": tuple(answer["losses"])})
 
 
-def ensure(
+def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     place: Place,
     *,
     workers: int | None = None,

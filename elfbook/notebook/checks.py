@@ -16,9 +16,9 @@ from elfbook.errors import ElfbookError
 from elfbook.host import hostfile
 from elfbook.notebook.strays import processes_of
 from elfbook.notebook.texts import shown_path
-from elfbook.notebook.version import __version__
 from elfbook.store.place import Place
 from elfbook.store.server import answers, server_program
+from elfbook.version import __version__
 from elfbook.words import listing, plural, size
 
 OLDEST_SERVER = (2, 12)

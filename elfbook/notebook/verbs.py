@@ -22,8 +22,8 @@ from elfbook.notebook.revive import revive
 from elfbook.notebook.runs import Run, shown_as
 from elfbook.notebook.strays import end_all
 from elfbook.notebook.texts import shown_path
-from elfbook.notebook.version import __version__
 from elfbook.store.place import Place
+from elfbook.version import __version__
 from elfbook.view.view import title_of
 from elfbook.words import GLYPHS, count, duration, listing, plural
 

@@ -37,7 +37,8 @@ log = logging.getLogger("elfbook")
 EXISTS = 10058
 ATOMIC_SINCE = (2, 12, 1)
 HOLD_S = 30.0
-OUTPUT_BYTES = 2 * 1024 * 1024 * 1024
+OUTPUT_BYTES = tuple(size * 1024 * 1024 for size in (2048, 256, 32))
+"""At most so much output is kept: as much of the first as the server has disk for."""
 OUTPUT_AGE_S = 30 * 24 * 3600
 NANO = 1_000_000_000
 UNVERIFIED = "unverified"
@@ -153,14 +154,29 @@ class Mycelium:
                 "discard_new_per_subject": True,
             }
         elif stream == names.output:
-            config |= {"discard": "old", "max_bytes": OUTPUT_BYTES, "max_age": OUTPUT_AGE_S * NANO}
+            config |= {"discard": "old", "max_age": OUTPUT_AGE_S * NANO}
+            await self._ensure_bounded(stream, config)
+            return
         elif self.jobs.atomic:
             config["allow_atomic"] = True
+        await self._create(stream, config)
+
+    async def _create(self, stream: str, config: dict[str, object]) -> None:
         try:
             await self.link.api(f"STREAM.CREATE.{stream}", config)
         except Refused as error:
             if error.code != EXISTS:
                 raise
+
+    async def _ensure_bounded(self, stream: str, config: dict[str, object]) -> None:
+        """The server sets a stream's limit aside, so on a disk that is nearly full it has to be lower."""
+        for limit in OUTPUT_BYTES:
+            try:
+                await self._create(stream, {**config, "max_bytes": limit})
+                return
+            except Refused as error:
+                if error.code not in TOO_MUCH or limit == OUTPUT_BYTES[-1]:
+                    raise
 
     async def marks(self) -> dict[str, Mark]:
         """How far each of the streams that are never trimmed has come."""

@@ -17,7 +17,7 @@ from elfbook.work.processes import child_arguments, inherited, main_of, place_of
 from elfbook.work.worker import Worker
 
 
-async def work_for(
+async def work_for(  # noqa: PLR0913 (keywords, each a flag of `elfbook worker`)
     place: Place,
     name: str,
     *,
