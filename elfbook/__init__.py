@@ -13,7 +13,9 @@ Every verb of the magic is a function or a method of a run's handle.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from elfbook.version import __version__ as __version__
@@ -64,6 +66,17 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"elfbook.{_OWNERS[name]}"), name)
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """Python binds the folder `flow` to this package's name `flow`, which is the function's."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "flow" or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -339,7 +339,6 @@ async def test_what_nobody_answers_for_goes_to_another(mycelium, taker) -> None:
     one = await taker(hold_s=0.3)
     await one.want(1)
     first = await one.taken.get()
-    await one.close()
     two = await taker(hold_s=0.3)
     await two.want(1)
     again = await asyncio.wait_for(two.taken.get(), 10)

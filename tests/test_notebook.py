@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import KernelManager, start_new_kernel
+from jupyter_core.utils import ensure_event_loop
 from traitlets.config import Config
 
 import elfbook
@@ -354,7 +356,7 @@ class Lab:
             waiting.wait(20)
             time.sleep(0.3)  # the print comes before the wait; nothing tells when that has begun
             self.sent_at = time.monotonic()
-            self.manager.interrupt_kernel()
+            os.kill(self.manager.provisioner.pid, signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)
         thread.start()
@@ -388,6 +390,7 @@ def lab(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     made.run("%reload_ext elfbook\n%elf down")
     client.stop_channels()
     manager.shutdown_kernel(now=True)
+    ensure_event_loop().close()  # the one behind the manager's blocking calls
 
 
 def test_a_live_notebook(lab: Lab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from elfbook.entry import complete
@@ -59,6 +60,7 @@ class Magic:
     def cell_begins(self, info: Any) -> None:
         """Remembers the cell's text as typed: a magic sees only what follows its line."""
         self.notebook.raw_cell = info.raw_cell or ""
+        self.notebook.texts.cell_begins(info.raw_cell or "", numbered=info.store_history)
         self.notebook.cell_id = getattr(info, "cell_id", None) or ""
 
     def cell_ended(self, result: Any) -> None:
@@ -95,6 +97,7 @@ class Magic:
         notebook = self.notebook
         magic_line = f"%%elf {line}".rstrip()
         now = body.running_cell(self.shell, magic_line, cell, notebook.raw_cell, notebook.cell_id)
+        now = replace(now, label=notebook.texts.label(now.filename) or now.label)
         notebook.texts.keep(now.filename, now.label, now.text)
         return now
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import codeop
 import linecache
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from elfbook.errors import DefinitionError, ElfbookError
 Shell = Any
 ALLOW_INCOMPLETE = getattr(codeop, "PyCF_ALLOW_INCOMPLETE_INPUT", 0)
 """With this flag of a fresh shell Python says `incomplete input` instead of what is missing."""
-OWN_FOLDER = str(Path(__file__).parent)
+OWN_FOLDER = os.path.join(Path(__file__).parent.parent, "")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from elfbook.errors import ElfbookError
 from elfbook.host import hostfile
 from elfbook.notebook.strays import processes_of
-from elfbook.notebook.texts import shown_path
+from elfbook.notebook.texts import below_home
 from elfbook.store.place import Place
 from elfbook.store.server import answers, server_program
 from elfbook.version import __version__
@@ -118,7 +118,7 @@ def server(place: Place) -> Iterator[Check]:
 def folder(place: Place) -> Iterator[Check]:
     """The state directory: there, private, with room."""
     path = place.state_dir
-    shown = shown_path(str(path))
+    shown = below_home(path)
     if not path.exists():
         yield Check("state", "note", f"{shown} is made by the first  elfbook up")
         return

@@ -23,6 +23,20 @@ class Texts:
         self._shell = shell
         self._kept: dict[str, SourceText] = {}
         """Of magic cells as on the screen, and of cells that earlier kernels ran."""
+        self._counted: dict[str, int] = {}
+        self._number = getattr(shell, "execution_count", 0)
+
+    def cell_begins(self, raw: str, *, numbered: bool) -> None:
+        """A cell with this text is about to run.
+
+        Cells that run without history, as nbval runs them, all have one number in IPython. They
+        are counted here, so that a notebook under test names its cells as its reader sees them.
+        """
+        if numbered:
+            self._number = self._shell.execution_count
+            return
+        self._number += 1
+        self._counted[self._shell.compile.get_code_name(raw, raw, self._number)] = self._number
 
     def keep(self, filename: str, label: str, text: str) -> None:
         """From now on the text is found under its file name."""
@@ -39,7 +53,7 @@ class Texts:
     def of(self, filename: str) -> SourceText | None:
         """The text that was compiled under this name; None when it is not known."""
         kept = self._kept.get(filename)
-        label = self._label(filename)
+        label = self.label(filename)
         if kept is not None:
             return SourceText(filename, label or kept.label, kept.text)
         lines = linecache.getlines(filename) if label or filename.endswith(".py") else []
@@ -55,9 +69,10 @@ class Texts:
 
     def _numbers(self) -> dict[str, int]:
         """File names of cells with their execution counts."""
-        return dict(getattr(getattr(self._shell, "compile", None), "_filename_map", {}))
+        return getattr(getattr(self._shell, "compile", None), "_filename_map", {}) | self._counted
 
-    def _label(self, filename: str) -> str:
+    def label(self, filename: str) -> str:
+        """What people call a cell: `Cell In[4]`; empty for other files."""
         number = self._numbers().get(filename)
         return f"Cell In[{number}]" if number is not None else ""
 
@@ -65,10 +80,12 @@ class Texts:
 def shown_path(filename: str) -> str:
     """The path from the working directory, or from the home directory as `~`."""
     path = Path(filename)
-    for root, sign in ((Path.cwd(), ""), (Path.home(), "~")):
-        if path.is_relative_to(root):
-            return os.path.join(sign, path.relative_to(root)) if sign else str(path.relative_to(root))
-    return filename
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else below_home(path)
+
+
+def below_home(path: Path) -> str:
+    """The path with `~` for the home directory."""
+    return os.path.join("~", path.relative_to(Path.home())) if path.is_relative_to(Path.home()) else str(path)
 
 
 def namespace_of(module: str) -> Mapping[str, object]:

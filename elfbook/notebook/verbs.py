@@ -21,7 +21,7 @@ from elfbook.notebook.notebook import Notebook, current
 from elfbook.notebook.revive import revive
 from elfbook.notebook.runs import Run, shown_as
 from elfbook.notebook.strays import end_all
-from elfbook.notebook.texts import shown_path
+from elfbook.notebook.texts import below_home
 from elfbook.store.place import Place
 from elfbook.version import __version__
 from elfbook.view.view import title_of
@@ -98,7 +98,7 @@ def up_text(report: hostfile.HostReport, ready: str, kernel: str, served: str) -
     which = f"Python {python}" if kernel == "python3" else f"kernel {kernel}"
     lines = [f"elfbook {__version__}: {ready} in {duration(report.elapsed_s)} ({which}, {served})"]
     if report.started_server:
-        kept = f"runs are kept in {shown_path(str(report.state_dir))}"
+        kept = f"runs are kept in {below_home(report.state_dir)}"
         lines.append(f"started a NATS server for you on 127.0.0.1; {kept} ({report.durability})")
     if report.started_host:
         lines.append("stop with: %elf down")
@@ -141,7 +141,7 @@ def overview(*, notebook: Notebook | None = None) -> Said:
     lines += lines_of_runs or ["no runs yet"]
     lines += elf_lines(notebook)
     if notebook.mode != "static":
-        where = shown_url(notebook.place.url) or shown_path(str(notebook.place.state_dir))
+        where = shown_url(notebook.place.url) or below_home(notebook.place.state_dir)
         lines.append(f"kept in {where} ({notebook.durability})")
     return Said("\n".join(lines), beats)
 

@@ -41,7 +41,7 @@ def __elfbook_begin__(sources, key, path, folder, limit, worker):
         modules[name] = module
     from IPython import get_ipython
     from IPython.display import display
-    modules["room"].ensure_elfbook()
+    modules["shim"].ensure_elfbook()
     room = modules["room"].Room(
         modules["values"], modules["evaluate"], modules["cells"], key,
         {{"display": display, "get_ipython": get_ipython}},

@@ -16,6 +16,9 @@ from elfbook.errors import ElfbookError
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place
 
+log = logging.getLogger("elfbook")
+
+GONE_LOOK_S = 1.0
 NOT_INHERITED = ("JPY_", "PYTEST_", "ELFBOOK_DISPLAY", "MPLBACKEND", "JUPYTER_TOKEN", "JUPYTERHUB_")
 """Of the notebook's environment: what would bind workers to one kernel, test or session."""
 
@@ -61,10 +64,23 @@ async def until_stopped(
         name=f"elfbook {name}",
         locate=place.locate,
     )
+    watch = asyncio.create_task(_until_place_is_gone(place, mycelium, stop))
     try:
         await work(mycelium, stop)
     finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
         await mycelium.close()
+
+
+async def _until_place_is_gone(place: Place, mycelium: Mycelium, stop: asyncio.Event) -> None:
+    """Stop once the embedded server is away and its host has ended in good order, by `down`."""
+    while not place.url:
+        await asyncio.sleep(GONE_LOOK_S)
+        if not mycelium.link.connected and not place.host_file.exists():
+            log.warning("the mycelium was stopped: ending")
+            stop.set()
+            return
 
 
 def _until_pipe_ends(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

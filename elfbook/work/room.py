@@ -20,6 +20,10 @@ CONTEXT_BEFORE = 4
 CONTEXT_AFTER = 2
 NAME_LIMIT = 80
 INPUTS_LIMIT = 200
+MESSAGE_LIMIT = 10_000
+NOTE_LIMIT = 2_000
+NOTES_LIMIT = 20
+LINE_LIMIT = 500
 ANONYMOUS_LIMIT = 64
 FRAMES_LIMIT = 60
 CHAIN_LIMIT = 8
@@ -215,7 +219,7 @@ class Room:
         outcome = {
             "ok": True,
             "elapsed": time.perf_counter() - started,
-            "preview": self.values.preview(value),
+            "preview": safely(self.values.preview, value),
             "parts": parts,
         }
         name = job["elf"]["name"]
@@ -268,11 +272,11 @@ class Room:
                 cause, kind = error.__context__, "context"
         return {
             "type": type(error).__name__,
-            "message": safely(str, error),
+            "message": cut(safely(str, error), MESSAGE_LIMIT),
             "frames": self.frames(error),
             "cause": self.describe(cause, depth=depth + 1) if cause is not None else None,
             "cause_kind": kind,
-            "notes": [safely(str, note) for note in getattr(error, "__notes__", ())],
+            "notes": [cut(safely(str, note), NOTE_LIMIT) for note in notes_of(error)],
             "inputs": inputs,
         }
 
@@ -282,7 +286,7 @@ class Room:
         while trace is not None:
             frame, line = trace.tb_frame, trace.tb_lineno
             code = frame.f_code
-            if frame.f_globals.get("__elfbook_inside__") is not True:
+            if not self.is_ours(frame):
                 frames.append(self.frame(frame, code, line))
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and error.filename in self.labels:
@@ -290,6 +294,13 @@ class Room:
         if len(frames) > FRAMES_LIMIT:  # runaway recursion: its beginning and its end tell all
             frames = frames[: FRAMES_LIMIT // 2] + frames[-FRAMES_LIMIT // 2 :]
         return frames
+
+    def is_ours(self, frame):
+        """True for elfbook itself, in a worker's kernel or in the notebook's process."""
+        if frame.f_globals.get("__elfbook_inside__") is True:
+            return True
+        name = str(frame.f_globals.get("__name__", ""))
+        return name.startswith("elfbook.") and frame.f_code.co_filename not in self.labels
 
     def frame(self, frame, code, line):
         return self.line_of(
@@ -300,7 +311,7 @@ class Room:
         own = filename in self.labels
         lines = linecache.getlines(filename)
         first = max(1, line - CONTEXT_BEFORE)
-        context = [text.rstrip("\n") for text in lines[first - 1 : line + CONTEXT_AFTER]]
+        context = [cut(text.rstrip("\n"), LINE_LIMIT) for text in lines[first - 1 : line + CONTEXT_AFTER]]
         text = lines[line - 1] if 0 < line <= len(lines) else ""
         return {
             "filename": filename,
@@ -360,15 +371,23 @@ def names_on(text, frame):
 
 
 def short(value, limit=NAME_LIMIT):
-    text = " ".join(ADDRESS.sub("", safely(repr, value)).split())
+    return cut(" ".join(ADDRESS.sub("", safely(repr, value)).split()), limit)
+
+
+def cut(text, limit):
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def safely(turn, value):
+    """Text about a value whatever its class does, and such as can be stored: UTF-8."""
     try:
-        return turn(value)
+        return turn(value).encode("utf-8", "backslashreplace").decode()
     except Exception as error:
         return "<" + type(value).__name__ + " that cannot be shown: " + type(error).__name__ + ">"
+
+
+def notes_of(error):
+    return list(getattr(error, "__notes__", None) or ())[:NOTES_LIMIT]
 
 
 def inputs_of(call, preview):
@@ -381,20 +400,4 @@ def inputs_of(call, preview):
     except (TypeError, ValueError):
         bound = {**{str(index): value for index, value in enumerate(args)}, **kwargs}
     text = ", ".join(name + "=" + ADDRESS.sub("", safely(preview, value)) for name, value in bound.items())
-    return text if len(text) <= INPUTS_LIMIT else text[: INPUTS_LIMIT - 1] + "…"
-
-
-def ensure_elfbook():
-    """Let `from elfbook import Elf, task` work in an environment that has no elfbook."""
-    try:
-        import elfbook  # noqa: F401
-    except ImportError:
-        module = types.ModuleType("elfbook")
-        module.Elf = type("Elf", (), {"__doc__": "An elf on a worker without elfbook."})
-
-        def task(function):
-            function.__elfbook_task__ = True
-            return function
-
-        module.task = task
-        sys.modules["elfbook"] = module
+    return cut(text, INPUTS_LIMIT)
