@@ -8,11 +8,13 @@ have: time limits, durability, and attributes kept by named elves from earlier r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import msgspec
@@ -160,27 +162,38 @@ def _attempt(room: Room, job: dict) -> dict:
     if "coroutine" in outcome:
         try:
             return room.finish(job, _await_aside(outcome["coroutine"]), outcome["started"])
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
             return room.failed(job, error, outcome["started"], outcome["call"])
     return outcome
 
 
 def _await_aside(coroutine) -> object:
     """A coroutine's result, run on a loop of its own: this thread's may be busy with the cell."""
-    result: dict[str, object] = {}
+    ended: Future = Future()
+    begun: Future = Future()
+
+    async def run() -> object:
+        begun.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        return await coroutine
 
     def work() -> None:
         try:
-            result["value"] = asyncio.run(coroutine)
+            ended.set_result(asyncio.run(run()))
         except BaseException as error:
-            result["error"] = error
+            ended.set_exception(error)
 
     thread = threading.Thread(target=work, name="elfbook async task")
     thread.start()
-    thread.join()
-    if "error" in result:
-        raise result["error"]
-    return result["value"]
+    try:
+        # Not thread.join(): once interrupted, it takes the thread for ended (until Python 3.13).
+        return ended.result()
+    except KeyboardInterrupt:
+        loop, task = begun.result()
+        with contextlib.suppress(RuntimeError):  # it has just ended by itself
+            loop.call_soon_threadsafe(task.cancel)
+        raise
+    finally:
+        thread.join()
 
 
 def _event(run: LocalRun, action: Offer, outcome: dict) -> AnyEvent:

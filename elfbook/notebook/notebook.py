@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -151,15 +151,25 @@ class Notebook:
 
         Of a class of the notebook's own that cannot be, a DefinitionError says so if `strict`.
         """
-        for value in list(self.namespace.values()):
-            each = value if isinstance(value, type) else type(value)
-            if each is ModuleType or not is_elf(each):
+        for each in self.reachable():
+            if not is_elf(each):
                 continue
             try:
                 adopt(each)
             except DefinitionError:
                 if strict and each.__module__ == "__main__":
                     raise
+
+    def reachable(self) -> Iterator[type]:
+        """The classes among the notebook's names, of its instances, and of the user's own modules."""
+        for value in list(self.namespace.values()):
+            if isinstance(value, type):
+                yield value
+            elif not isinstance(value, ModuleType):
+                yield type(value)
+            elif not is_library(value.__name__):
+                own = [each for each in vars(value).values() if isinstance(each, type)]
+                yield from (each for each in own if each.__module__ == value.__name__)
 
     def adopt_named(self, nodes: Iterable[ast.stmt]) -> None:
         """The same for classes that statements reach through a module, as `zoo.Animals`."""

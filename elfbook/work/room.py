@@ -270,13 +270,14 @@ class Room:
                 cause, kind = error.__cause__, "cause"
             elif error.__context__ is not None and not error.__suppress_context__:
                 cause, kind = error.__context__, "context"
+        notes = list(getattr(error, "__notes__", None) or ())
         return {
             "type": type(error).__name__,
             "message": cut(safely(str, error), MESSAGE_LIMIT),
             "frames": self.frames(error),
             "cause": self.describe(cause, depth=depth + 1) if cause is not None else None,
             "cause_kind": kind,
-            "notes": [cut(safely(str, note), NOTE_LIMIT) for note in notes_of(error)],
+            "notes": [cut(safely(str, note), NOTE_LIMIT) for note in notes[:NOTES_LIMIT]],
             "inputs": inputs,
         }
 
@@ -384,10 +385,6 @@ def safely(turn, value):
         return turn(value).encode("utf-8", "backslashreplace").decode()
     except Exception as error:
         return "<" + type(value).__name__ + " that cannot be shown: " + type(error).__name__ + ">"
-
-
-def notes_of(error):
-    return list(getattr(error, "__notes__", None) or ())[:NOTES_LIMIT]
 
 
 def inputs_of(call, preview):

@@ -185,9 +185,12 @@ class Shim:
         self.answer(job, token, outcome)
 
     async def run_async(self, job, begun):
-        self.waiting = asyncio.ensure_future(begun["coroutine"])
+        self.waiting = asyncio.ensure_future(contained(begun["coroutine"]))
         try:
-            return self.room.finish(job, await self.waiting, begun["started"])
+            value, error = await self.waiting
+            if error is not None:
+                return self.room.failed(job, error, begun["started"], begun["call"])
+            return self.room.finish(job, value, begun["started"])
         except asyncio.CancelledError:
             return self.room.failed(job, KeyboardInterrupt(), begun["started"], begun["call"])
         except BaseException as error:
@@ -301,6 +304,14 @@ class Shim:
         pyplot = sys.modules.get("matplotlib.pyplot")
         if inline is not None and pyplot is not None and pyplot.get_fignums():
             inline.flush_figures()
+
+
+async def contained(coroutine):
+    """What it gives and what it raised; asyncio would let SystemExit end the kernel's own loop."""
+    try:
+        return await coroutine, None
+    except (KeyboardInterrupt, SystemExit) as error:
+        return None, error
 
 
 def mapped(path):

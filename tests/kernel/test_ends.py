@@ -22,9 +22,10 @@ async def test_a_failure_is_data_and_the_next_job_runs(desk, until) -> None:
     assert desk.value(good) == 8
 
 
-async def test_sys_exit_costs_the_job_and_not_the_kernel(desk, until) -> None:
+@pytest.mark.parametrize("task", ["leave", "leave_later"])
+async def test_sys_exit_costs_the_job_and_not_the_kernel(desk, until, task: str) -> None:
     await desk.start()
-    bad, good = desk.put("leave"), desk.put("double", 4)
+    bad, good = desk.put(task), desk.put("double", 4)
     await until(lambda: good in desk.done)
     assert (desk.failure(bad)["type"], desk.failure(bad)["message"]) == ("SystemExit", "3")
     assert desk.deaths == []
