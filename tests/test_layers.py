@@ -40,7 +40,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "view", "textform", "page", "report",
     ),
     "store": (
-        "link", "marks", "writer", "blobs", "follow", "mycelium", "place", "server", "graphstore",
+        "beside", "link", "marks", "writer", "blobs", "follow", "mycelium", "place", "server", "graphstore",
     ),
     "work": (
         "attempts", "claims", "kernel", "outputs", "parcels", "processes", "pulse", "room", "shim",
@@ -88,7 +88,7 @@ DISTRIBUTIONS = {"IPython": "ipython", "jupyter_client": "jupyter-client", "nats
 OPTIONAL = {"numpy", "matplotlib"}
 
 # An import that may point up, and why.
-UPWARD = {("work.room", "__init__"): "run inside kernels: takes elfbook where the kernel's environment has it"}
+UPWARD = {("work.shim", "__init__"): "run inside kernels: takes elfbook where the kernel's environment has it"}
 
 # Sent to worker kernels as source text, so they stand on the standard library alone.
 SHIPPED: dict[str, set[str]] = {

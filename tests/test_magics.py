@@ -208,6 +208,16 @@ def test_an_error_in_the_body_shows_the_line_on_the_screen(cell: Any, text: str,
         assert ours not in shown
 
 
+@pytest.mark.parametrize("first", ["%%capture --no-stdout", "%%time"])
+def test_lines_count_from_the_top_under_another_cell_magic(cell: Any, first: str) -> None:
+    shown = shown_error(cell, f"{first}\n%%elf\nx = 1\ny = 1 / 0\n", ZeroDivisionError)
+    assert "Cell In[1], line 4\n" in shown
+    cell(f"{first}\n%%elf\nclass A:\n    def task_a(self):\n        return 1 / 0\n")
+    assert CURRENT[0].roster.newest("A").label == "Cell In[2]"
+    assert CURRENT[0].roster.newest("A").tasks[0].line == 4
+    assert not CURRENT[0].raw_cells
+
+
 def test_the_traceback_can_be_shown_again_and_debugged(cell: Any) -> None:
     shown = shown_error(cell, "%%elf\ndef f(x):\n    return 1 / x\nf(0)\n", ZeroDivisionError)
     assert cell("%tb").strip() == shown.strip()

@@ -26,6 +26,7 @@ from elfbook.flow.graph import Drawn
 from elfbook.log.fold import Action, Offer, RunState, due, fold, start
 from elfbook.model import Failure, Graph, Manifest, Origin, Output, Revision, ValueRef
 from elfbook.wire import digest_of
+from elfbook.work.parcels import plain_revision
 from elfbook.work.room import Room
 
 HERE = "here"
@@ -108,7 +109,7 @@ def run_here(
     run = LocalRun(manifest, drawn.graph, dict(drawn.revisions), start(drawn.graph, manifest.run))
     room = LocalRoom(key, namespace)
     for revision in drawn.revisions.values():
-        room.learn(plain_of(revision))
+        room.learn(plain_revision(revision))
     blobs = {digest: b"".join(bytes(part) for part in parts) for digest, parts in drawn.blobs.items()}
     todo = [(action.job, action) for action in due(run.state)]
     heapq.heapify(todo)
@@ -118,17 +119,6 @@ def run_here(
             heapq.heappush(todo, (fresh.job, fresh))
         shown(run)
     return run
-
-
-def plain_of(revision: Revision) -> dict:
-    """A revision as a room learns it, but for the captures, which are alive here."""
-    return {
-        "digest": revision.digest,
-        "elf": revision.elf,
-        "module": revision.module,
-        "pieces": [msgspec.structs.asdict(piece) for piece in revision.pieces],
-        "captures": [],
-    }
 
 
 def _carry_out(run: LocalRun, room: Room, action: Action, blobs: Mapping[str, bytes]) -> list[Action]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from elfbook.entry import complete
-from elfbook.errors import ElfbookError, ElfUsageError, MyceliumError
+from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.notebook import body, flows, helppages, ipython, verbs
 from elfbook.notebook.body import Cell
 from elfbook.notebook.flows import Options
@@ -59,12 +59,15 @@ class Magic:
 
     def cell_begins(self, info: Any) -> None:
         """Remembers the cell's text as typed: a magic sees only what follows its line."""
-        self.notebook.raw_cell = info.raw_cell or ""
-        self.notebook.texts.cell_begins(info.raw_cell or "", numbered=info.store_history)
-        self.notebook.cell_id = getattr(info, "cell_id", None) or ""
+        if info.store_history:
+            self.notebook.raw_cells.clear()  # whatever was left by a cell that did not end
+            self.notebook.cell_id = getattr(info, "cell_id", None) or ""
+        self.notebook.raw_cells.append(info.raw_cell or "")
 
     def cell_ended(self, result: Any) -> None:
         """Elves that an ordinary cell has defined can be recorded from now on."""
+        if self.notebook.raw_cells:
+            self.notebook.raw_cells.pop()
         raw = getattr(result.info, "raw_cell", "") or ""
         if result.success and "class " in raw and not raw.lstrip().startswith("%%"):
             self.notebook.adopt_all(strict=False)
@@ -96,7 +99,7 @@ class Magic:
         """The cell that runs, its text as on the screen kept for tracebacks and for workers."""
         notebook = self.notebook
         magic_line = f"%%elf {line}".rstrip()
-        now = body.running_cell(self.shell, magic_line, cell, notebook.raw_cell, notebook.cell_id)
+        now = body.running_cell(self.shell, magic_line, cell, notebook.raw_cells, notebook.cell_id)
         now = replace(now, label=notebook.texts.label(now.filename) or now.label)
         notebook.texts.keep(now.filename, now.label, now.text)
         return now
@@ -292,6 +295,8 @@ def silent(_text: str) -> None:
 
 # ---------------------------------------------------------------------------- loading
 
+GREETING_S = 3.0
+"""Longest wait for a server when the extension is loaded."""
 LOADED: dict[int, Magic] = {}
 
 
@@ -322,9 +327,10 @@ def welcome(notebook: Notebook) -> str:
     try:
         if hostfile.find(notebook.place) is None and not notebook.place.url:
             return ""
+        notebook.connect(GREETING_S)
         beats = notebook.workers()
         lines = verbs.run_lines(notebook, here=True)
-    except (MyceliumError, ElfbookError, TimeoutError):
+    except (ElfbookError, TimeoutError):
         return ""  # greeting is a courtesy; the first verb that needs the server says what is wrong
     here = f"elfbook {__version__}: {verbs.plural(len(beats), 'worker')} still here"
     if not lines:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from elfbook.errors import ElfbookError, KernelError
 from elfbook.store.place import Place, read_json
-from elfbook.store.server import START_S, locked, stop_server
+from elfbook.store.server import START_S, alive, locked, stop_server
 from elfbook.work.processes import inherited
 
 ASK_S = 5.0
@@ -203,19 +203,9 @@ def stop(place: Place, timeout_s: float = 20.0) -> StopReport:
         return StopReport(host=False, workers=0, server=not place.url and stop_server(place))
     ask(place, "down")
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and _runs(facts.pid):
+    while time.monotonic() < deadline and alive(facts.pid):
         time.sleep(POLL_S)
-    if _runs(facts.pid):
+    if alive(facts.pid):
         raise ElfbookError(f"the host (process {facts.pid}) did not end within {timeout_s:g} s")
     server = False if place.url else bool(facts.server_pid) | stop_server(place)
     return StopReport(host=True, workers=len(facts.workers), server=server)
-
-
-def _runs(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

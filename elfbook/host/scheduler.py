@@ -20,6 +20,7 @@ from elfbook.facts import Claimed, Lost, Skipped, State, Succeeded
 from elfbook.host.placement import Placement
 from elfbook.log.fold import Action, Offer, RunState, Skip, due, fold, start
 from elfbook.model import Beat, Dispatch, Manifest, Settled, ValueRef
+from elfbook.store.beside import Beside
 from elfbook.store.graphstore import graph_of
 from elfbook.store.link import Message, Refused, Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium, noted
@@ -61,11 +62,10 @@ class Scheduler:
     _homeless: dict[tuple[str, int], Offer] = field(default_factory=dict)
     """Offers that no worker there is may take."""
     _placing: dict[str, asyncio.Lock] = field(default_factory=dict)
-    _tasks: set[asyncio.Task] = field(default_factory=set)
+    beside: Beside = field(default_factory=Beside)
     _loading: dict[str, asyncio.Task] = field(default_factory=dict)
     _missed: dict[str, list] = field(default_factory=dict)
     _returned: asyncio.Event = field(default_factory=asyncio.Event)
-    _failure: BaseException | None = None
 
     def __post_init__(self) -> None:
         self.placement = Placement(self.mycelium)
@@ -82,32 +82,21 @@ class Scheduler:
         ]
         await link.publish(names.census)
         first = await self._begin()
-        tasks = [
-            asyncio.create_task(loop)
-            for loop in (self._follow_runs(), self._follow_jobs(first), self._keep_time(), self._sweep())
-        ]
+        loops = [self._follow_runs(), self._follow_jobs(first), self._keep_time(), self._sweep()]
+        loops.append(self.beside.until_failure())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         stopped = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopped}:
                 task.result()
         finally:
-            for task in [stopped, *tasks, *self._tasks]:
+            for task in [stopped, *tasks]:
                 task.cancel()
-            await asyncio.gather(stopped, *tasks, *self._tasks, return_exceptions=True)
+            await asyncio.gather(stopped, *tasks, return_exceptions=True)
+            await self.beside.close()
             for call in undo:
                 await call()
-
-    def _own(self, coroutine) -> asyncio.Task:
-        def ended(task: asyncio.Task) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled() and task.exception():
-                self._failure = self._failure or task.exception()
-
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(ended)
-        return task
 
     # ------------------------------------------------------------------ runs
 
@@ -179,7 +168,7 @@ class Scheduler:
     def _take_up(self, run: str) -> None:
         """A fact about a run that is not followed: it was reopened, or its manifest is on its way."""
         if run not in self._loading:
-            self._loading[run] = self._own(self._find_and_load(run))
+            self._loading[run] = self.beside.run(self._find_and_load(run))
             self._loading[run].add_done_callback(lambda _: self._loading.pop(run, None))
 
     async def _find_and_load(self, run: str) -> None:
@@ -198,7 +187,7 @@ class Scheduler:
         elif not card.noted:
             card.noted = True
             counts = {state.value: count for state, count in card.state.counts.items() if count}
-            self._own(self._note(card, Settled(run=card.run, counts=counts, at=time.time())))
+            self.beside.run(self._note(card, Settled(run=card.run, counts=counts, at=time.time())))
 
     async def _note(self, card: Card, note: Settled) -> None:
         await self.mycelium.note_settled(note)
@@ -231,7 +220,7 @@ class Scheduler:
     async def _offer(self, card: Card, action: Offer) -> None:
         use = card.state.graph.elves[card.state.graph.jobs[action.job].elf]
         if use.name:
-            self._own(self._offer_named(card, action, use.name))
+            self.beside.run(self._offer_named(card, action, use.name))
             return
         pool = card.state.graph.policy.pool
         worker = pool if pool in self.placement.beats else ""
@@ -250,7 +239,7 @@ class Scheduler:
         if done.cancelled() or done.exception() is not None:
             return
         if not self.mycelium.offer_stands(done.result()):
-            self._own(self._again(card, action))
+            self.beside.run(self._again(card, action))
 
     async def _again(self, card: Card, action: Offer) -> None:
         await self.mycelium.ensure_work()
@@ -305,7 +294,7 @@ class Scheduler:
             homeless, self._homeless = self._homeless, {}
             for (run, job), action in homeless.items():
                 if run in self.cards and self.cards[run].state.jobs[job].seq == action.seq:
-                    self._own(self._offer(self.cards[run], action))
+                    self.beside.run(self._offer(self.cards[run], action))
 
     def _gone(self, worker: str, why: str) -> None:
         """The worker has ended: what it ran is lost, what was offered to it is offered anew."""
@@ -318,7 +307,7 @@ class Scheduler:
                     text = f"{worker} {why} while doing {label.task}[{label.number}]."
                     event = Lost(nonce=os.urandom(8).hex(), attempt=now.attempt, worker=worker, why=text)
                     self._record(card.run, job, event, now.seq)
-            self._own(self._offer_again(card, named_only=True))
+            self.beside.run(self._offer_again(card, named_only=True))
 
     async def _offer_again(self, card: Card, *, named_only: bool) -> None:
         for action in due(card.state):
@@ -331,8 +320,6 @@ class Scheduler:
     async def _keep_time(self) -> None:
         """Back-offs that are over, workers that are silent, connections that came back."""
         while True:
-            if self._failure is not None:
-                raise self._failure
             now = time.time()
             while self._later and self._later[0][0] <= now:
                 _, run, job, seq = heapq.heappop(self._later)

@@ -11,7 +11,7 @@ import codeop
 import linecache
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
@@ -39,11 +39,17 @@ class Cell:
     cell_id: str = ""
 
 
-def running_cell(shell: Shell, magic_line: str, body: str, raw: str = "", cell_id: str = "") -> Cell:
-    """The cell whose magic is being called, known by the file name of the code that calls it."""
+def running_cell(shell: Shell, magic_line: str, body: str, raws: Sequence[str], cell_id: str = "") -> Cell:
+    """The cell whose magic is being called, known by the file name of the code that calls it.
+
+    `raws` are the texts of the cells that run, the outermost first: `%%capture` runs what is
+    below it as a cell of its own, and the reader counts the lines of the whole.
+    """
     names = getattr(shell.compile, "_filename_map", {})
-    filename = next((f.f_code.co_filename for f in callers() if f.f_code.co_filename in names), "")
-    whole = raw if raw.rstrip().endswith(body.rstrip()) and raw.strip() else f"{magic_line}\n{body}"
+    found = [frame.f_code.co_filename for frame in callers() if frame.f_code.co_filename in names]
+    whole = next((raw for raw in raws if raw.strip() and raw.rstrip().endswith(body.rstrip())), "")
+    filename = "" if not found else found[-1] if whole and whole is raws[0] else found[0]
+    whole = whole or f"{magic_line}\n{body}"
     before = whole.rstrip()[: len(whole.rstrip()) - len(body.rstrip())]
     if not filename:
         filename = shell.compile.cache(whole, shell.execution_count, raw_code=whole)

@@ -13,8 +13,9 @@ from elfbook.log.fold import start
 from elfbook.model import Manifest, Policy
 from elfbook.notebook import ipython
 from elfbook.notebook.body import Cell, show_own_frames
+from elfbook.notebook.live import SteppedPage
 from elfbook.notebook.notebook import Notebook, current
-from elfbook.notebook.runs import Run, shown_as
+from elfbook.notebook.runs import Run, Watched, shown_as
 from elfbook.view.view import look
 from elfbook.words import plural
 
@@ -79,14 +80,29 @@ def begun(
 
 def run_locally(notebook: Notebook, run: Run, drawn: Drawn, options: Options, cell: Cell | None) -> Run:
     """The run, over: every job has had its turn in this process."""
+    __tracebackhide__ = True
     run.local, run.blobs = True, drawn.blobs
-    run._watched = run_here(
-        run.flow,
-        drawn,
-        key=notebook.place.key(),
-        namespace=notebook.namespace,
-        origin=notebook.origin(cell),
-    )
+    page = SteppedPage(run) if cell is not None and notebook.is_live and not options.quiet else None
+
+    def shown(watched: Watched) -> None:
+        run._watched = watched
+        if page is not None:
+            page.step()
+
+    try:
+        run._watched = run_here(
+            run.flow,
+            drawn,
+            key=notebook.place.key(),
+            namespace={**notebook.namespace, **notebook.classes_of(drawn.revisions.values())},
+            origin=notebook.origin(cell),
+            shown=shown,
+        )
+    except BaseException as error:
+        show_own_frames(notebook.shell, error)
+        raise
+    if page is not None:
+        page.refresh()
     return run
 
 
@@ -121,8 +137,8 @@ def present(notebook: Notebook, run: Run, options: Options) -> None:
     """The run's page is shown: live at once, otherwise when it has settled or need not be awaited."""
     __tracebackhide__ = True
     waits = options.wait if options.wait is not None else notebook.mode == "static"
-    live = notebook.mode == "live" and ipython.is_kernel(notebook.shell)
-    if live and not options.quiet:
+    live = notebook.is_live
+    if live and not options.quiet and not run.local:
         notebook.show(run)
     if waits is not False:
         settle(run, None if waits is True else float(waits))

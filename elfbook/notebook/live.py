@@ -102,3 +102,25 @@ class LivePage:
             return
         self._counted_at = now
         self._run._notebook.count_workers()
+
+
+class SteppedPage:
+    """The page of a run that takes place in this very thread, replaced between its jobs."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._spot: Spot | None = None
+        self._shown_at = 0.0
+
+    def step(self, _watched: object = None) -> None:
+        """The page is up to date, unless it was replaced a moment ago."""
+        if time.monotonic() - self._shown_at >= EVERY_S:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """The page is up to date."""
+        if self._spot is None:
+            self._spot = Spot(pages.bundle(self._run))
+        else:
+            self._spot.replace(pages.bundle(self._run))
+        self._shown_at = time.monotonic()

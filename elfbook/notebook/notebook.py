@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -48,9 +49,12 @@ class Notebook:
         self.seen_workers: tuple[str, ...] = ()
         self.blobs: dict[str, list[bytes | memoryview]] = {}
         """Large values that revisions name by digest."""
+        self.classes: dict[str, type] = {}
+        """Elves that flows have used, by name, those among them that no name of a cell means."""
         self.remarks: list[str] = []
         """What is to be said with the next flow."""
-        self.raw_cell = ""
+        self.raw_cells: list[str] = []
+        """Texts of the cells that run now, as typed, the outermost first."""
         self.cell_id = ""
         self._client: Any = None
 
@@ -60,6 +64,11 @@ class Notebook:
     def mode(self) -> ipython.Mode:
         """How things are shown here."""
         return ipython.display_mode(self.shell)
+
+    @property
+    def is_live(self) -> bool:
+        """True where an output can follow its run."""
+        return self.mode == "live" and ipython.is_kernel(self.shell)
 
     @property
     def namespace(self) -> dict[str, Any]:
@@ -99,10 +108,14 @@ class Notebook:
     @property
     def client(self) -> Any:
         """The connection, opened at first use; MyceliumUnreachable when nothing answers."""
+        return self.connect()
+
+    def connect(self, timeout_s: float | None = None) -> Any:
+        """The same; TimeoutError when it takes too long."""
         if self._client is None:
             from elfbook.client.client import Client
 
-            self._client = self.portal.call(Client.open, self.place)
+            self._client = self.portal.call(Client.open, self.place, timeout_s=timeout_s)
         return self._client
 
     @property
@@ -210,6 +223,7 @@ class Notebook:
     def revision_of(self, elf: type) -> Revision:
         """The elf's code at this moment: what it calls may have changed since its cell ran."""
         revision = self.read(elf)
+        self.classes[revision.elf] = elf
         before = self.roster.newest(revision.elf)
         change = self.roster.define(revision)
         if before is not None and change.kind in ("changed", "back"):
@@ -273,7 +287,7 @@ class Notebook:
 
     def show(self, run: Run) -> None:
         """The run's page is an output of the running cell, and follows the run where it can."""
-        if self.mode == "live" and ipython.is_kernel(self.shell):
+        if self.is_live and not run.local:
             self.pages.setdefault(f"{run.flow}.{run.number}", LivePage(run)).show()
         else:
             ipython.show(run._repr_mimebundle_())
@@ -312,12 +326,20 @@ class Notebook:
     def present_code(self, run: Run, jobs: Iterable[int]) -> dict[str, Revision]:
         """The present code of each elf whose jobs run again, where this notebook has it."""
         elves = {run.plan.elves[run.plan.jobs[job].elf].elf for job in jobs}
-        found: dict[str, Revision] = {}
-        for elf in sorted(elves):
-            present = self.namespace.get(elf)
-            if isinstance(present, type) and is_elf(present):
-                found[elf] = self.revision_of(present)
-        return found
+        present = {elf: self.present_class(elf) for elf in sorted(elves)}
+        return {elf: self.revision_of(cls) for elf, cls in present.items() if cls is not None}
+
+    def present_class(self, elf: str) -> type | None:
+        """The class that the name means now: a cell's, or the one that a module has under it."""
+        found = self.namespace.get(elf)
+        if not (isinstance(found, type) and is_elf(found)) and elf in self.classes:
+            before = self.classes[elf]
+            found = getattr(sys.modules.get(before.__module__), elf, before)
+        return found if isinstance(found, type) and is_elf(found) else None
+
+    def classes_of(self, revisions: Iterable[Revision]) -> dict[str, type]:
+        """The classes that the flow being started has used."""
+        return {revision.elf: self.classes[revision.elf] for revision in revisions}
 
     def blobs_of(self, revisions: Iterable[Revision]) -> dict[str, list[bytes | memoryview]]:
         """The large values that the revisions name."""

@@ -227,12 +227,12 @@ def stop_server(place: Place, timeout_s: float = 10.0) -> bool:
         os.kill(facts["pid"], signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if not _alive(facts["pid"]):
+        if not alive(facts["pid"]):
             return True
         time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):
         os.kill(facts["pid"], signal.SIGKILL)
-    while _alive(facts["pid"]):
+    while alive(facts["pid"]):
         time.sleep(0.01)
     return True
 
@@ -248,7 +248,7 @@ def _lives(place: Place, pid: int) -> bool:
     return False
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
     """False once the process has ended, also when nobody has waited for it yet."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)

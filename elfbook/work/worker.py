@@ -13,7 +13,6 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 from elfbook.errors import ElfbookError
 from elfbook.facts import AnyEvent
 from elfbook.model import Beat, Dispatch, Failure, Output, ValueRef
+from elfbook.store.beside import Beside
 from elfbook.store.follow import Taker
 from elfbook.store.link import Message, Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
@@ -59,8 +59,7 @@ class Worker:
     _takers: list[Taker] = field(default_factory=list)
     _tokens: int = 0
     _refill_due: bool = False
-    _tasks: set[asyncio.Task] = field(default_factory=set)
-    _failure: BaseException | None = None
+    beside: Beside = field(default_factory=Beside)
 
     def __post_init__(self) -> None:
         self.parcels = Parcels(self.mycelium, Cellar(self.cellar))
@@ -73,7 +72,7 @@ class Worker:
         )  # fmt: skip
         self.bench = Bench(
             make_kernel=kernel,
-            own=self._own,
+            own=self.beside.run,
             on_result=self._result,
             on_unbegun=self._release,
             on_death=self._kernel_died,
@@ -95,6 +94,7 @@ class Worker:
         await self._start_taking()
         loops = [self._take_offers(taker) for taker in self._takers]
         loops += [self.pulse.keep(), self.bench.look_after(), self._check(), self.outputs.keep_storing()]
+        loops.append(self.beside.until_failure())
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -102,27 +102,15 @@ class Worker:
             for task in done - {stopping}:
                 task.result()
         finally:
-            for task in [stopping, *tasks, *self._tasks]:
+            for task in [stopping, *tasks]:
                 task.cancel()
-            await asyncio.gather(stopping, *tasks, *self._tasks, return_exceptions=True)
+            await asyncio.gather(stopping, *tasks, return_exceptions=True)
+            await self.beside.close()
             for call in undo:
                 await call()
             for taker in self._takers:
                 await taker.close()
             await self.bench.stop()
-
-    def _own(self, coroutine: Coroutine) -> asyncio.Task:
-        """Run something beside the loops; its failure ends the worker, which is then replaced."""
-
-        def ended(task: asyncio.Task) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled() and task.exception():
-                self._failure = self._failure or task.exception()
-
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(ended)
-        return task
 
     # ------------------------------------------------------------------ signs of life
 
@@ -130,7 +118,7 @@ class Worker:
         link, names = self.mycelium.link, self.mycelium.names
 
         def census(_: Message) -> None:
-            self._own(self.pulse.beat())
+            self.beside.run(self.pulse.beat())
 
         def stop_job(message: Message) -> None:
             run, _, job = message.data.decode().rpartition(" ")
@@ -190,7 +178,7 @@ class Worker:
         for taker in self._takers:
             missing = self.bench.window - len(self.bench.held) - taker.asked - taker.taken.qsize()
             if missing > 0:
-                self._own(taker.want(missing))
+                self.beside.run(taker.want(missing))
 
     def _refill_soon(self) -> None:
         if not self._refill_due:
@@ -262,7 +250,7 @@ class Worker:
 
     def _result(self, held: Held, header: dict, parts: list[bytes]) -> None:
         if header.get("output") or "file" in header:
-            self._own(self._store_then_commit(held, header, parts))
+            self.beside.run(self._store_then_commit(held, header, parts))
         else:
             self._commit_result(held, header, parts, None)
 
@@ -305,7 +293,7 @@ class Worker:
             return
         error = done.exception()
         if isinstance(error, Conflict):
-            self._own(self._keep_evidence(held, event))
+            self.beside.run(self._keep_evidence(held, event))
             if held.dispatch.elf.name:
                 # Someone took the job over, so the elf may have moved too: look again before its next job.
                 self._forget([held.dispatch.elf.name])
@@ -314,9 +302,9 @@ class Worker:
             log.error(
                 "the end of %s of %s could not be stored: %s", held.dispatch.label, held.dispatch.run, error
             )
-            self._failure = self._failure or error
+            self.beside.fail(error)
         else:
-            self._own(held.taker.accept(held.message))
+            self.beside.run(held.taker.accept(held.message))
         self._refill_soon()
 
     async def _keep_evidence(self, held: Held, event: AnyEvent) -> None:
@@ -346,10 +334,7 @@ class Worker:
         The word that a job was cancelled may have been lost; its record was not.
         """
         while True:
-            for _ in range(round(CHECK_S / POLL_S)):
-                if self._failure is not None:
-                    raise self._failure
-                await asyncio.sleep(POLL_S)
+            await asyncio.sleep(CHECK_S)
             with contextlib.suppress(Unanswered):
                 for held in list(self.bench.held.values()):
                     await held.taker.still_at_it(held.message)
@@ -368,7 +353,7 @@ class Worker:
         await self._until_empty()
         if (current := self.bench.current) is not None:
             self.bench.stop_job(current, "leaving")
-            self._own(self.bench.kernel.interrupt(current.token))
+            self.beside.run(self.bench.kernel.interrupt(current.token))
             await self._until_empty()
         ends = [
             self._commit(held, lost(held, stopped(self.name, held), self.name, self.outputs.tail(held.token)))
