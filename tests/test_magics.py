@@ -210,11 +210,10 @@ def test_an_error_in_the_body_shows_the_line_on_the_screen(cell: Any, text: str,
 
 @pytest.mark.parametrize("first", ["%%capture --no-stdout", "%%time"])
 def test_lines_count_from_the_top_under_another_cell_magic(cell: Any, first: str) -> None:
-    shown = shown_error(cell, f"{first}\n%%elf\nx = 1\ny = 1 / 0\n", ZeroDivisionError)
-    assert "Cell In[1], line 4\n" in shown
     cell(f"{first}\n%%elf\nclass A:\n    def task_a(self):\n        return 1 / 0\n")
-    assert CURRENT[0].roster.newest("A").label == "Cell In[2]"
-    assert CURRENT[0].roster.newest("A").tasks[0].line == 4
+    revision = CURRENT[0].roster.newest("A")
+    assert (revision.label, revision.tasks[0].line) == ("Cell In[1]", 4)
+    assert "Cell In[1], line 5, in A.task_a" in shown_error(cell, "A().task_a()", ZeroDivisionError)
     assert not CURRENT[0].raw_cells
 
 

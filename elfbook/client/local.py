@@ -173,17 +173,18 @@ def _await_aside(coroutine) -> object:
             ended.set_exception(error)
 
     thread = threading.Thread(target=work, name="elfbook async task")
-    thread.start()
     try:
+        thread.start()
         # Not thread.join(): once interrupted, it takes the thread for ended (until Python 3.13).
         return ended.result()
     except KeyboardInterrupt:
-        loop, task = begun.result()
-        with contextlib.suppress(RuntimeError):  # it has just ended by itself
+        with contextlib.suppress(RuntimeError, TimeoutError):  # it has just ended, or never began
+            loop, task = begun.result(timeout=1)
             loop.call_soon_threadsafe(task.cancel)
         raise
     finally:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def _event(run: LocalRun, action: Offer, outcome: dict) -> AnyEvent:

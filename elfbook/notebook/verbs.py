@@ -76,7 +76,9 @@ def up(
     notebook.workers_now, notebook.seen_workers = len(report.workers), report.workers
     if notebook.mode == "static":
         return Said(f"elfbook: {ready_words(wanted or 0, elf)} ({where(place)})", report)
-    return Said(up_text(report, ready_words(len(report.workers), elf), kernel, where(place)), report)
+    stop = "%elf down" if notebook.shell is not None else "elfbook down"
+    words = ready_words(len(report.workers), elf)
+    return Said(up_text(report, words, kernel, where(place), stop=stop), report)
 
 
 def ready_words(number: int, elf: Sequence[str]) -> str:
@@ -92,8 +94,10 @@ def where(place: Place) -> str:
     return f"server {shown_url(place.url)}" if place.url else "this machine only"
 
 
-def up_text(report: hostfile.HostReport, ready: str, kernel: str, served: str) -> str:
-    """What `up` says to somebody who watches."""
+def up_text(
+    report: hostfile.HostReport, ready: str, kernel: str, served: str, *, stop: str = "%elf down"
+) -> str:
+    """What `up` says to somebody who watches; `stop` is what ends it again."""
     python = ".".join(map(str, sys.version_info[:2]))
     which = f"Python {python}" if kernel == "python3" else f"kernel {kernel}"
     lines = [f"elfbook {__version__}: {ready} in {duration(report.elapsed_s)} ({which}, {served})"]
@@ -101,7 +105,8 @@ def up_text(report: hostfile.HostReport, ready: str, kernel: str, served: str) -
         kept = f"runs are kept in {below_home(report.state_dir)}"
         lines.append(f"started a NATS server for you on 127.0.0.1; {kept} ({report.durability})")
     if report.started_host:
-        lines.append("stop with: %elf down")
+        lines.append(f"stop with: {stop}")
+    lines += [f"attention: {loss}" for loss in report.losses]
     return "\n".join(lines)
 
 
