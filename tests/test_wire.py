@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elfbook import model
+from elfbook import facts
 from elfbook.errors import ElfUsageError, StoreCorrupt, Untrusted
 from elfbook.facts import Failed
 from elfbook.model import ElfUse, Failure, Graph, JobSpec, Manifest, Origin, ValueRef
@@ -84,7 +84,7 @@ def test_bytes_that_are_no_record_are_named_as_such(data: bytes) -> None:
 def test_any_bytes_are_read_or_refused_and_nothing_else(data: bytes) -> None:
     for given_ in (data, VERSION + data):
         with contextlib.suppress(StoreCorrupt):
-            assert isinstance(decode_event(given_), model.Event)
+            assert isinstance(decode_event(given_), facts.Event)
 
 
 def test_a_record_with_flipped_bits_is_another_record_or_none() -> None:

@@ -45,12 +45,14 @@ class Portal:
         make: Callable[..., Awaitable[T]],
         *args: object,
         timeout_s: float | None = None,
+        check: Callable[[], None] | None = None,
         **named: object,
     ) -> T:
         """What the coroutine `make(*args)` returns, once it has.
 
-        Raises TimeoutError after `timeout_s`. When the wait ends early, by the limit or by
-        KeyboardInterrupt, the coroutine is cancelled and the thread goes on.
+        Raises TimeoutError after `timeout_s`; `check` is called at each tick and may raise. When
+        the wait ends early, by these or by KeyboardInterrupt, the coroutine is cancelled and
+        the thread goes on.
         """
         future = self.start(make, *args, **named)
         left_s = timeout_s
@@ -58,6 +60,8 @@ class Portal:
             while not future.done():
                 tick_s = TICK_S if left_s is None else min(TICK_S, left_s)
                 concurrent.futures.wait([future], timeout=tick_s)
+                if check is not None and not future.done():
+                    check()
                 if left_s is not None and not future.done():
                     left_s -= tick_s
                     if left_s <= 0:

@@ -14,11 +14,9 @@ import fcntl
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +89,6 @@ class Host:
         """Serve until told to stop or idle; holds afterwards: all children have ended."""
         earlier = read_json(self.place.host_file) or {}
         self.next_worker = earlier.get("next_worker", 1)
-        for left in earlier.get("folders", ()):  # of a host that was killed
-            shutil.rmtree(left, ignore_errors=True)
         for name in earlier.get("workers", ()):
             self.gone[name] = (time.monotonic(), "was ended together with its host")
         answering = await asyncio.start_unix_server(self._answer, path=str(self.runtime / "host"))
@@ -169,7 +165,6 @@ class Host:
             {
                 "pid": os.getpid(),
                 "socket": str(self.runtime / "host"),
-                "folders": [str(self.runtime)],
                 "next_worker": self.next_worker,
                 "workers": sorted(self.workers),
                 "wanted": wanted,
@@ -381,15 +376,14 @@ def main(argv: list[str] | None = None) -> int:
     except BlockingIOError:
         print("another host serves this directory", file=sys.stderr)
         return 1
-    runtime = Path(tempfile.mkdtemp(prefix="elf-"))
     try:
-        asyncio.run(Host(place, runtime).run())
+        with place.runtime() as runtime:
+            asyncio.run(Host(place, runtime).run())
         place.host_file.unlink(missing_ok=True)
     except ElfbookError as error:
         print(error, file=sys.stderr)
         return 1
     finally:
-        shutil.rmtree(runtime, ignore_errors=True)
         os.close(life)
     return 0
 

@@ -66,7 +66,7 @@ def begun(
         return notebook.hold(run_locally(notebook, run, drawn, options, cell)), False
     origin = notebook.origin(cell)
     try:
-        run._watched, joined = notebook.portal.call(notebook.client.submit, run.flow, drawn, origin)
+        run._watched, joined = notebook.ask(notebook.client.submit, run.flow, drawn, origin)
     except KeyboardInterrupt as error:
         shown_as(
             error, f"interrupted while flow {run.flow} was being submitted: all of it was stored, or nothing"
@@ -155,7 +155,7 @@ def settle(run: Run, limit_s: float | None) -> None:
     run.wait(limit_s)
     complete = getattr(run.watched, "complete_outputs", None)
     if complete is not None:
-        run._notebook.portal.call(complete)
+        run._notebook.ask(complete)
 
 
 def show_plan(notebook: Notebook, flow: str, drawn: Drawn, say: Callable[[str], None]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from elfbook.client.portal import PORTAL
 from elfbook.code import source
-from elfbook.errors import DefinitionError, ElfUsageError
+from elfbook.errors import DefinitionError, ElfUsageError, MyceliumUnreachable
 from elfbook.facts import State
 from elfbook.flow import values
 from elfbook.flow.elves import adopt, is_elf
@@ -27,6 +29,11 @@ from elfbook.store.place import Place
 from elfbook.view.outline import job_label
 
 Shell = Any
+T = TypeVar("T")
+
+CLOSE_S = 3.0
+AWAY_S = 5.0
+"""A host that died is started again within two seconds; after this nobody will."""
 
 
 class Notebook:
@@ -129,21 +136,39 @@ class Notebook:
             self.disconnect()
             self.place = place
 
+    def ask(self, verb: Callable[..., Awaitable[T]], *args: object) -> T:
+        """What a verb of the client gives; MyceliumUnreachable when the server has gone away."""
+        link = self.client.mycelium.link
+        heard_at = time.monotonic()
+
+        def check() -> None:
+            nonlocal heard_at
+            if link.connected:
+                heard_at = time.monotonic()
+            elif time.monotonic() > heard_at + AWAY_S:
+                raise MyceliumUnreachable(
+                    "the server does not answer any more", hint="Start it again with  %elf up"
+                )
+
+        return self.portal.call(verb, *args, check=check)
+
     def disconnect(self) -> None:
         """The connection is closed; the next use opens another one."""
         client, self._client = self._client, None
         for page in self.pages.values():
             page.close()
+        self.pages.clear()
         if client is not None:
-            self.portal.call(client.close, timeout_s=5.0)
+            with contextlib.suppress(TimeoutError):  # a server that is away need not be told
+                self.portal.call(client.close, timeout_s=CLOSE_S)
 
     def fetch(self, ref: ValueRef) -> bytes:
         """The bytes that `ref` names, checked."""
-        return self.portal.call(self.client.fetch, ref)
+        return self.ask(self.client.fetch, ref)
 
     def workers(self) -> list[Beat]:
         """The workers that are there now."""
-        beats = [beat for beat in self.portal.call(self.client.workers) if not beat.leaving]
+        beats = [beat for beat in self.ask(self.client.workers) if not beat.leaving]
         self.workers_now = len(beats)
         self.seen_workers = tuple(beat.worker for beat in beats)
         return beats
@@ -281,13 +306,19 @@ class Notebook:
         held = self.runs.get(flow)
         if held is not None and held.started and number in (None, held.number):
             return held
-        watched = self.portal.call(self.client.watch, flow, number)
+        watched = self.ask(self.client.watch, flow, number)
         run = Run(flow, self, watched)
         return run if number is not None else self.hold(run)
+
+    def renew(self, run: Run) -> None:
+        """The handle follows its run through the present connection, whatever became of others."""
+        if not run.local and self.client.watched.get(run.manifest.run) is not run.watched:
+            run._watched = self.ask(self.client.watch, run.flow, run.number)
 
     def show(self, run: Run) -> None:
         """The run's page is an output of the running cell, and follows the run where it can."""
         if self.is_live and not run.local:
+            self.renew(run)
             self.pages.setdefault(f"{run.flow}.{run.number}", LivePage(run)).show()
         else:
             ipython.show(run._repr_mimebundle_())
@@ -304,12 +335,13 @@ class Notebook:
     def retry(self, run: Run, jobs: list[int] | None = None, *, same_code: bool = False) -> int:
         """How many jobs wait to run again: the failed ones and what was skipped because of them."""
         refuse_local(run, "run its cell again")
+        self.renew(run)
         chosen = to_reopen(run.state, jobs or None)
         if not chosen:
             return 0
         revisions = {} if same_code else self.present_code(run, chosen)
-        self.portal.call(self.client.store, self.blobs_of(revisions.values()))
-        return self.portal.call(self.client.reopen, run.watched, chosen, revisions)
+        self.ask(self.client.store, self.blobs_of(revisions.values()))
+        return self.ask(self.client.reopen, run.watched, chosen, revisions)
 
     def revision_in_use(self, run: Run, elf: str) -> Revision:
         """The code of an elf that the run's jobs ran last or are to run."""
@@ -349,7 +381,8 @@ class Notebook:
     def cancel(self, run: Run, why: str = "", jobs: list[int] | None = None) -> int:
         """How many jobs were cancelled; no attempt of them starts any more."""
         refuse_local(run, "it is over")
-        return self.portal.call(self.client.cancel, run.watched, why, jobs)
+        self.renew(run)
+        return self.ask(self.client.cancel, run.watched, why, jobs)
 
     def job_labels(self) -> list[str]:
         """Jobs of the runs held here, for completion: failed ones first, then running ones."""

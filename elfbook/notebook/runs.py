@@ -78,13 +78,20 @@ class Run:
     def wait(self, timeout: float | None = None) -> Run:
         """This run, once all its jobs have ended, however they did."""
         __tracebackhide__ = True
+        self._renew()
         self._wait_for(self.watched.settled, timeout)
         return self
+
+    def _renew(self) -> None:
+        """What is waited for can come: the server may have gone and come back since the last use."""
+        if not self.settled:
+            self._notebook.renew(self)
 
     def __await__(self) -> Generator[Any, None, object]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> object:
+        self._renew()
         await self._until(self.watched.settled)
         self._check()
         return await asyncio.to_thread(self._value) if self._is_large() else self._value()
@@ -103,6 +110,7 @@ class Run:
     def __iter__(self) -> Iterator[Job]:
         """The jobs, each as soon as it has ended."""
         given: set[int] = set()
+        self._renew()
         while True:
             version = self.watched.version
             over = self.settled
@@ -113,6 +121,7 @@ class Run:
 
     async def __aiter__(self) -> AsyncIterator[Job]:
         given: set[int] = set()
+        self._renew()
         while True:
             version = self.watched.version
             over = self.settled

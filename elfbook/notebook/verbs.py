@@ -72,6 +72,8 @@ def up(
             end_all(place)
         shown_as(error, "interrupted" + ": what had been started was ended again" * fresh)
         raise
+    if report.started_server:
+        notebook.disconnect()  # from the one before it, which is away
     notebook.move(place)
     notebook.workers_now, notebook.seen_workers = len(report.workers), report.workers
     if notebook.mode == "static":
@@ -183,7 +185,7 @@ def runs(*, here: bool = False, failed: bool = False, notebook: Notebook | None 
 
 def run_lines(notebook: Notebook, *, here: bool = False, failed: bool = False) -> list[str]:
     """One line for each run: `✗ party    4 of 6 done, 1 failed, 1 skipped`."""
-    found = notebook.portal.call(notebook.client.runs)[::-1]
+    found = notebook.ask(notebook.client.runs)[::-1]
     notebook.seen_runs = tuple(dict.fromkeys(line.flow for line in found))
     mine = notebook.origin(None).notebook
     latest: dict[str, int] = {}
@@ -301,7 +303,7 @@ def attach_all(*, notebook: Notebook | None = None) -> list[Run]:
 def flows_here(notebook: Notebook) -> list[str]:
     """The flows that this notebook started, the newest first."""
     mine = notebook.origin(None).notebook
-    lines = reversed(notebook.portal.call(notebook.client.runs))
+    lines = reversed(notebook.ask(notebook.client.runs))
     found = unique(line.flow for line in lines if line.manifest.origin.notebook == mine)
     if not found:
         raise ElfUsageError("this notebook has no runs in the store", hint="See  %elf runs")

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +75,21 @@ class Place:
     def logs(self) -> Path:
         return self.state_dir / "logs"
 
+    @contextlib.contextmanager
+    def runtime(self) -> Iterator[Path]:
+        """A private folder for sockets, whose names may have 107 characters; gone afterwards.
+
+        Only for the process that holds the place's host lock: folders that earlier ones left
+        because they were killed go too. Each folder says in a file whose it is.
+        """
+        _remove_runtimes(self.state_dir)
+        folder = Path(tempfile.mkdtemp(prefix="elf-"))
+        (folder / "of").write_text(str(self.state_dir))
+        try:
+            yield folder
+        finally:
+            _remove_runtimes(self.state_dir)
+
     def key(self) -> bytes:
         """The mycelium's signing key, made at first use; ELFBOOK_KEY_FILE names another file."""
         path = Path(os.environ.get("ELFBOOK_KEY_FILE") or self.state_dir / "key")
@@ -104,6 +121,13 @@ class Place:
             return self.url
         facts = read_json(self.server_file)
         return facts["url"] if facts else None
+
+
+def _remove_runtimes(state_dir: Path) -> None:
+    for mark in Path(tempfile.gettempdir()).glob("elf-*/of"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if mark.read_text() == str(state_dir):
+                shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def write_private(path: Path, data: bytes, *, new: bool = False) -> None:

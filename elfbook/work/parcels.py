@@ -41,14 +41,17 @@ class Cellar:
     async def bring(self, mycelium: Mycelium, ref: ValueRef) -> str:
         """The path of a file that holds the value, fetched and checked if it is not here yet."""
         path = self.path(ref.digest)
-        if ref.digest in self._sizes:
+        if ref.digest in self._sizes and path.exists():
             self._sizes.move_to_end(ref.digest)
             return str(path)
-        draft = path.with_suffix(".part")
-        with open(draft, "wb") as file:
-            async for chunk in (await mycelium.blobs()).stream(ref.digest, ref.size):
-                file.write(chunk)
-        os.replace(draft, path)
+        draft = self.folder / f"{ref.digest}.{os.urandom(4).hex()}"  # two jobs may want it at once
+        try:
+            with open(draft, "wb") as file:
+                async for chunk in (await mycelium.blobs()).stream(ref.digest, ref.size):
+                    file.write(chunk)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
         self._note(ref.digest, ref.size)
         return str(path)
 

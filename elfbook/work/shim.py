@@ -160,13 +160,6 @@ class Shim:
         self.room.learn(revision)
 
     async def run(self, job, parts):
-        at = iter(parts)
-        job["arguments"] = bytes(next(at))
-        job["elf"]["arguments"] = bytes(next(at))
-        job["inputs"] = [(parent, mapped(path) if path else next(at)) for parent, path in job["inputs"]]
-        job["blobs"] = {digest: mapped(path) for digest, path in job["blobs"].items()}
-        if job["kept"]:
-            self.room.kept.setdefault(job["elf"]["name"], bytes(next(at)))
         token = job["token"]
         self.set_parent(token)
         self.watch_streams()
@@ -174,6 +167,7 @@ class Shim:
         signal.signal(signal.SIGINT, self.interrupted)
         self.current = token
         try:
+            self.unpack(job, parts)
             outcome = self.room.run(job)
             if "coroutine" in outcome:
                 outcome = await self.run_async(job, outcome)
@@ -182,7 +176,20 @@ class Shim:
             outcome = self.room.failed(job, error, time.perf_counter())
         finally:
             self.current = None
-        self.answer(job, token, outcome)
+        try:
+            self.answer(job, token, outcome)
+        except OSError as error:  # no room on the disk for a large result
+            self.answer(job, token, self.room.failed(job, error, time.perf_counter()))
+
+    def unpack(self, job, parts):
+        """Put what came beside the job's header where the room looks for it."""
+        at = iter(parts)
+        job["arguments"] = bytes(next(at))
+        job["elf"]["arguments"] = bytes(next(at))
+        job["inputs"] = [(parent, mapped(path) if path else next(at)) for parent, path in job["inputs"]]
+        job["blobs"] = {digest: mapped(path) for digest, path in job["blobs"].items()}
+        if job["kept"]:
+            self.room.kept.setdefault(job["elf"]["name"], bytes(next(at)))
 
     async def run_async(self, job, begun):
         self.waiting = asyncio.ensure_future(contained(begun["coroutine"]))

@@ -116,7 +116,7 @@ class Book:
     names: dict = field(default_factory=lambda: {"__name__": "__main__"})
     texts: dict[str, SourceText] = field(default_factory=dict)
     revisions: dict[type, Revision] = field(default_factory=dict)
-    origin: Origin = Origin()
+    origin: Origin = field(default_factory=Origin)
 
     def cell(self, text: str) -> dict:
         """Run a cell; what it defines is in the result."""
