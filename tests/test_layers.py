@@ -53,8 +53,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "local", "portal", "watched", "client",
     ),
     "notebook": (
-        "body", "grammar", "ipython", "naming", "pages", "roster", "strays", "texts",
-        "vocabulary", "checks", "helppages", "jobs", "live", "runs", "notebook", "revive", "verbs",
+        "traces", "body", "grammar", "ipython", "naming", "pages", "roster", "strays", "texts",
+        "vocabulary", "checks", "connection", "helppages", "jobs", "live", "runs", "notebook", "revive", "verbs",
         "flows",
     ),
 }

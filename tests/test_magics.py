@@ -5,6 +5,7 @@ Flows run here with --local, so no server is needed; test_notebook.py has the my
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -21,10 +22,11 @@ import elfbook
 from elfbook.entry import magics
 from elfbook.entry.complete import offer
 from elfbook.errors import DefinitionError, ElfUsageError, FlowFailed, MissingName
-from elfbook.notebook.body import classes_in, users_frames
+from elfbook.notebook.body import classes_in
 from elfbook.notebook.ipython import display_mode
 from elfbook.notebook.notebook import CURRENT, Notebook
 from elfbook.notebook.runs import Run
+from elfbook.notebook.traces import users_frames
 
 GREETER = """%%elf
 class Greeter:
@@ -293,6 +295,25 @@ def test_frames_of_ours_are_taken_out_anywhere() -> None:
         names.append(kept.tb_frame.f_code.co_name)
         kept = kept.tb_next
     assert names == ["test_frames_of_ours_are_taken_out_anywhere", "user", "<lambda>"]
+
+
+@pytest.mark.parametrize(
+    "text", ["%%elf flow f --local\nv = Greeter().task_hello('a')\nif v: pass", "%elf retri", PARTY]
+)
+def test_errors_can_be_pickled_with_what_they_show(shell: Any, cell: Any, text: str) -> None:
+    cell(GREETER)
+    shown_error(cell, text)
+    error = sys.last_value
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert again._render_traceback_() == error._render_traceback_()
+
+
+def test_an_elf_of_a_library_runs_here_too(cell: Cell) -> None:
+    cell("import elfbook.demo as zoo")
+    cell("%%elf flow f --local\nzoo.Stats('a').task_heaviest([1, 3, 2])")
+    assert cell("f.result()").endswith("3")
 
 
 def test_classes_are_found_where_a_cell_may_define_them() -> None:

@@ -139,10 +139,9 @@ def test_an_instance_of_a_class_of_the_cells_is_of_the_class_made_here() -> None
 
 
 def test_code_is_executed_once_and_at_first_use() -> None:
-    guest = Guest("import builtins", "class E:\n    def task_a(self): return id(type(self))")
+    guest = Guest("class E:\n    def task_a(self): return id(type(self))")
     assert guest.room.worlds == {}
     assert guest.value("a") == guest.value("a")
-    assert list(guest.room.worlds) == [guest.revision.digest]
 
 
 def test_two_revisions_live_side_by_side() -> None:
@@ -216,7 +215,7 @@ def test_a_named_elf_is_one_and_knows_its_name() -> None:
 
 def test_a_named_elf_under_new_code_keeps_its_attributes() -> None:
     guest = Guest(COUNTER)
-    guest.value("count", name="ann")
+    assert guest.value("count", name="ann") == 1
     guest.learn(COUNTER.replace("+= 1", "+= 10"))
     assert guest.value("count", name="ann") == 11
 
@@ -330,16 +329,14 @@ def test_endless_causes_end() -> None:
     failure = failure_of("""\
         a, b = ValueError("a"), ValueError("b")
         a.__cause__, b.__cause__ = b, a
+        a.__notes__ = ["see", 5]
         raise a
     """)
+    assert failure.notes == ("see", "5")
     depth = 0
     while failure := failure.cause:
         depth += 1
     assert depth == CHAIN_LIMIT
-
-
-def test_notes_are_told() -> None:
-    assert failure_of("e = ValueError('x')\ne.__notes__ = ['see', 5]\nraise e").notes == ("see", "5")
 
 
 def test_a_syntax_error_in_the_users_text_shows_its_line() -> None:
@@ -391,10 +388,10 @@ def test_whatever_is_raised_can_be_told(body: str, words: str) -> None:
     assert words in failure_of(body).message
 
 
-def test_a_value_that_could_not_be_sent_is_named_by_its_place() -> None:
+def test_no_frame_of_ours_is_shown() -> None:
+    """Here elfbook's modules are imported; in a worker's kernel they came as text."""
     failure = failure_of("import threading\nreturn {'a': [threading.Lock()]}")
-    assert "lock" in failure.message
-    assert all(frame.own or "elfbook" not in frame.filename for frame in failure.frames)
+    assert not [frame.filename for frame in failure.frames if "elfbook" in frame.filename]
 
 
 def test_an_async_task_is_handed_back_to_be_awaited() -> None:

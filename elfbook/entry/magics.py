@@ -62,6 +62,8 @@ class Magic:
         if info.store_history:
             self.notebook.raw_cells.clear()  # whatever was left by a cell that did not end
             self.notebook.cell_id = getattr(info, "cell_id", None) or ""
+        if info.store_history or not self.notebook.raw_cells:  # not for a cell that a cell runs
+            self.notebook.texts.cell_begins(info.raw_cell or "", numbered=info.store_history)
         self.notebook.raw_cells.append(info.raw_cell or "")
 
     def cell_ended(self, result: Any) -> None:

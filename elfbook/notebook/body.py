@@ -9,20 +9,18 @@ from __future__ import annotations
 import ast
 import codeop
 import linecache
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType
 from typing import Any
 
-from elfbook.errors import DefinitionError, ElfbookError
+from elfbook.errors import DefinitionError
+from elfbook.notebook.traces import show_own_frames, shown_as
 
 Shell = Any
 ALLOW_INCOMPLETE = getattr(codeop, "PyCF_ALLOW_INCOMPLETE_INPUT", 0)
 """With this flag of a fresh shell Python says `incomplete input` instead of what is missing."""
-OWN_FOLDER = os.path.join(Path(__file__).parent.parent, "")
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def no_python(shell: Shell, error: Exception) -> DefinitionError:
     lines = shell.SyntaxTB.structured_traceback(type(error), error, [])
     line = getattr(error, "lineno", None) or 0
     mine = DefinitionError(f"{type(error).__name__}: {getattr(error, 'msg', error)}", line=line)
-    mine._render_traceback_ = lambda: lines  # type: ignore[method-assign]
+    shown_as(mine, *lines)
     return mine
 
 
@@ -168,58 +166,3 @@ def classes_in(nodes: list[ast.stmt]) -> list[str]:
 def ends_silently(body: str) -> bool:
     """True when the body's last line ends with `;`."""
     return body.rstrip().endswith(";")
-
-
-# ---------------------------------------------------------------------------- tracebacks
-
-
-def show_own_frames(shell: Shell | None, error: BaseException, below: CodeType | None = None) -> None:
-    """The error is shown with the user's frames only, those after `below` if that is given.
-
-    An error that renders itself in its own way keeps that.
-    """
-    own = getattr(type(error), "_render_traceback_", None)
-    if shell is None or "_render_traceback_" in vars(error):
-        return
-    if own is not None and own is not ElfbookError._render_traceback_:
-        return
-
-    def render() -> list[str]:
-        kept = users_frames(error.__traceback__, below)
-        lines = shell.InteractiveTB.structured_traceback(type(error), error, kept, tb_offset=0)
-        hint = getattr(error, "hint", "")
-        return (
-            [*lines, hint] if hint and kept else lines if kept else [f"{type(error).__name__}: {error}", hint]
-        )
-
-    error._render_traceback_ = render  # type: ignore[attr-defined]
-
-
-def users_frames(trace: TracebackType | None, below: CodeType | None = None) -> TracebackType | None:
-    """The traceback without elfbook's frames, and without the library frames that end it
-    when elfbook called them."""
-    steps: list[TracebackType] = []
-    while trace is not None:
-        steps.append(trace)
-        trace = trace.tb_next
-    if below is not None:
-        start = max((i for i, step in enumerate(steps) if step.tb_frame.f_code is below), default=-1)
-        steps = steps[start + 1 :]
-    kept: list[TracebackType] = []
-    ours = False
-    for step in steps:
-        filename = step.tb_frame.f_code.co_filename
-        if filename.startswith(OWN_FOLDER):
-            ours = True
-        elif not ours or not is_library(filename):
-            ours = False
-            kept.append(step)
-    head: TracebackType | None = None
-    for step in reversed(kept):
-        head = TracebackType(head, step.tb_frame, step.tb_lasti, step.tb_lineno)
-    return head
-
-
-def is_library(filename: str) -> bool:
-    """True for installed code, frozen modules among it."""
-    return "site-packages" in filename or filename.startswith((sys.base_prefix, sys.prefix, "<frozen"))

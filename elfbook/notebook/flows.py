@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from elfbook.client.local import run_here
 from elfbook.flow.graph import Drawn
 from elfbook.flow.trace import Recorder
 from elfbook.log.fold import start
 from elfbook.model import Manifest, Policy
 from elfbook.notebook import ipython
-from elfbook.notebook.body import Cell, show_own_frames
+from elfbook.notebook.body import Cell
 from elfbook.notebook.live import SteppedPage
 from elfbook.notebook.notebook import Notebook, current
-from elfbook.notebook.runs import Run, Watched, shown_as
+from elfbook.notebook.runs import Run, Watched
+from elfbook.notebook.traces import show_own_frames, shown_as
 from elfbook.view.view import look
 from elfbook.words import plural
 
@@ -80,6 +80,8 @@ def begun(
 
 def run_locally(notebook: Notebook, run: Run, drawn: Drawn, options: Options, cell: Cell | None) -> Run:
     """The run, over: every job has had its turn in this process."""
+    from elfbook.client.local import run_here
+
     __tracebackhide__ = True
     run.local, run.blobs = True, drawn.blobs
     page = SteppedPage(run) if cell is not None and notebook.is_live and not options.quiet else None

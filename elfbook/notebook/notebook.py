@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
-from elfbook.client.portal import PORTAL
 from elfbook.code import source
-from elfbook.errors import DefinitionError, ElfUsageError, MyceliumUnreachable
+from elfbook.errors import DefinitionError, ElfUsageError
 from elfbook.facts import State
 from elfbook.flow import values
 from elfbook.flow.elves import adopt, is_elf
 from elfbook.log.fold import to_reopen
-from elfbook.model import INLINE_LIMIT, Beat, Origin, Revision, ValueRef
+from elfbook.model import INLINE_LIMIT, Origin, Revision, ValueRef
 from elfbook.notebook import ipython, pages
 from elfbook.notebook.body import Cell
+from elfbook.notebook.connection import Connection
 from elfbook.notebook.live import LivePage
 from elfbook.notebook.roster import Change, Roster, use_line
 from elfbook.notebook.runs import Run
@@ -29,31 +27,21 @@ from elfbook.store.place import Place
 from elfbook.view.outline import job_label
 
 Shell = Any
-T = TypeVar("T")
 
-CLOSE_S = 3.0
-AWAY_S = 5.0
-"""A host that died is started again within two seconds; after this nobody will."""
-
-
-class Notebook:
+class Notebook(Connection):
     """One notebook, or one script: what has been defined and started in this process."""
 
     def __init__(self, shell: Shell | None = None, place: Place | None = None) -> None:
+        super().__init__(place or Place.default())
         self.shell = shell
-        self.place = place or Place.default()
-        self.portal = PORTAL
         self.texts = Texts(shell)
         self.roster = Roster()
         self.runs: dict[str, Run] = {}
         """The latest handle of each flow, the newest last."""
         self.pages: dict[str, LivePage] = {}
         """By the run's id."""
-        self.workers_now: int | None = None
-        """How many workers there were at the last look."""
         self.seen_runs: tuple[str, ...] = ()
         """Flows that were listed last, for completion."""
-        self.seen_workers: tuple[str, ...] = ()
         self.blobs: dict[str, list[bytes | memoryview]] = {}
         """Large values that revisions name by digest."""
         self.classes: dict[str, type] = {}
@@ -63,7 +51,6 @@ class Notebook:
         self.raw_cells: list[str] = []
         """Texts of the cells that run now, as typed, the outermost first."""
         self.cell_id = ""
-        self._client: Any = None
 
     # ------------------------------------------------------------------ this process
 
@@ -110,72 +97,12 @@ class Notebook:
         self.blobs[name] = pieces
         return ValueRef(name, size, preview)
 
-    # ------------------------------------------------------------------ the mycelium
-
-    @property
-    def client(self) -> Any:
-        """The connection, opened at first use; MyceliumUnreachable when nothing answers."""
-        return self.connect()
-
-    def connect(self, timeout_s: float | None = None) -> Any:
-        """The same; TimeoutError when it takes too long."""
-        if self._client is None:
-            from elfbook.client.client import Client
-
-            self._client = self.portal.call(Client.open, self.place, timeout_s=timeout_s)
-        return self._client
-
-    @property
-    def durability(self) -> str:
-        """What the store promises; empty while there is no connection."""
-        return self._client.durability if self._client is not None else ""
-
-    def move(self, place: Place) -> None:
-        """From now on the runs are those of `place`."""
-        if place != self.place:
-            self.disconnect()
-            self.place = place
-
-    def ask(self, verb: Callable[..., Awaitable[T]], *args: object) -> T:
-        """What a verb of the client gives; MyceliumUnreachable when the server has gone away."""
-        link = self.client.mycelium.link
-        heard_at = time.monotonic()
-
-        def check() -> None:
-            nonlocal heard_at
-            if link.connected:
-                heard_at = time.monotonic()
-            elif time.monotonic() > heard_at + AWAY_S:
-                raise MyceliumUnreachable(
-                    "the server does not answer any more", hint="Start it again with  %elf up"
-                )
-
-        return self.portal.call(verb, *args, check=check)
-
     def disconnect(self) -> None:
-        """The connection is closed; the next use opens another one."""
-        client, self._client = self._client, None
+        """The connection is closed, pages stay as they are; the next use opens another one."""
         for page in self.pages.values():
             page.close()
         self.pages.clear()
-        if client is not None:
-            with contextlib.suppress(TimeoutError):  # a server that is away need not be told
-                self.portal.call(client.close, timeout_s=CLOSE_S)
-
-    def fetch(self, ref: ValueRef) -> bytes:
-        """The bytes that `ref` names, checked."""
-        return self.ask(self.client.fetch, ref)
-
-    def workers(self) -> list[Beat]:
-        """The workers that are there now."""
-        beats = [beat for beat in self.ask(self.client.workers) if not beat.leaving]
-        self.workers_now = len(beats)
-        self.seen_workers = tuple(beat.worker for beat in beats)
-        return beats
-
-    def count_workers(self) -> None:
-        """`workers_now` is up to date."""
-        self.workers()
+        super().disconnect()
 
     # ------------------------------------------------------------------ elves
 

@@ -14,6 +14,7 @@ from elfbook.log.fold import RunState, run_outcome
 from elfbook.model import INLINE_LIMIT, Graph, Manifest, Output, Revision, ValueRef
 from elfbook.notebook import naming, pages
 from elfbook.notebook.jobs import Job, Jobs, NoSuchJob, Results
+from elfbook.notebook.traces import shown_as
 from elfbook.view.view import first_words, title_of
 from elfbook.words import count, duration
 
@@ -37,11 +38,6 @@ class Watched(Protocol):
     async def changed(self, version: int) -> int: ...
     async def settled(self) -> object: ...
     def close(self) -> object: ...
-
-
-def shown_as(error: BaseException, text: str) -> None:
-    """IPython shows the error as this one text."""
-    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
 
 
 class Run:

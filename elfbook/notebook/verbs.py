@@ -19,9 +19,10 @@ from elfbook.notebook.grammar import nearest
 from elfbook.notebook.naming import unique
 from elfbook.notebook.notebook import Notebook, current
 from elfbook.notebook.revive import revive
-from elfbook.notebook.runs import Run, shown_as
+from elfbook.notebook.runs import Run
 from elfbook.notebook.strays import end_all
 from elfbook.notebook.texts import below_home
+from elfbook.notebook.traces import shown_as
 from elfbook.store.place import Place
 from elfbook.version import __version__
 from elfbook.view.view import title_of

@@ -126,7 +126,6 @@ class Follower:
 
     async def _begin(self):
         self._consumer = f"f{uuid.uuid4().hex[:16]}"
-        self._entries.clear()
         first = self.seen + 1 if self.seen else self.start
         policy: dict[str, object] = {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, first)}
         if self.last_only and not self.seen:
@@ -193,9 +192,11 @@ class Follower:
             self._note_return()
             return
         self._next += 1
-        self.seen = seq
         if self._left is not None:
             self._left -= 1
+        if seq <= self.seen:
+            return  # the consumer before this one had still brought it
+        self.seen = seq
         self._entries.append(Entry(message.subject, message.data, seq, at, pending))
         self._woken.set()
 

@@ -1,0 +1,96 @@
+"""A notebook's way to its mycelium: opened at first use, given up when nothing answers."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from elfbook.client.portal import PORTAL
+from elfbook.errors import MyceliumUnreachable
+from elfbook.model import Beat, ValueRef
+from elfbook.store.place import Place
+
+if TYPE_CHECKING:
+    from elfbook.client.client import Client
+
+T = TypeVar("T")
+
+CLOSE_S = 3.0
+AWAY_S = 5.0
+"""A host that died is started again within two seconds; after this nobody will."""
+
+
+class Connection:
+    """One client at a time, on the background loop, and what is asked of it from here."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.portal = PORTAL
+        self.workers_now: int | None = None
+        """How many workers there were at the last look."""
+        self.seen_workers: tuple[str, ...] = ()
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The client; MyceliumUnreachable when nothing answers."""
+        return self.connect()
+
+    def connect(self, timeout_s: float | None = None) -> Client:
+        """The same; TimeoutError when it takes too long."""
+        if self._client is None:
+            from elfbook.client.client import Client  # a notebook without workers need not wait for it
+
+            self._client = self.portal.call(Client.open, self.place, timeout_s=timeout_s)
+        return self._client
+
+    def disconnect(self) -> None:
+        """The connection is closed; the next use opens another one."""
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(TimeoutError):  # a server that is away need not be told
+                self.portal.call(client.close, timeout_s=CLOSE_S)
+
+    def move(self, place: Place) -> None:
+        """From now on the runs are those of `place`."""
+        if place != self.place:
+            self.disconnect()
+            self.place = place
+
+    @property
+    def durability(self) -> str:
+        """What the store promises; empty while there is no connection."""
+        return self._client.durability if self._client is not None else ""
+
+    def ask(self, verb: Callable[..., Awaitable[T]], *args: object) -> T:
+        """What a verb of the client gives; MyceliumUnreachable when the server has gone away."""
+        link = self.client.mycelium.link
+        heard_at = time.monotonic()
+
+        def check() -> None:
+            nonlocal heard_at
+            if link.connected:
+                heard_at = time.monotonic()
+            elif time.monotonic() > heard_at + AWAY_S:
+                raise MyceliumUnreachable(
+                    "the server does not answer any more", hint="Start it again with  %elf up"
+                )
+
+        return self.portal.call(verb, *args, check=check)
+
+    def fetch(self, ref: ValueRef) -> bytes:
+        """The bytes that `ref` names, checked."""
+        return self.ask(self.client.fetch, ref)
+
+    def workers(self) -> list[Beat]:
+        """The workers that are there now."""
+        beats = [beat for beat in self.ask(self.client.workers) if not beat.leaving]
+        self.workers_now = len(beats)
+        self.seen_workers = tuple(beat.worker for beat in beats)
+        return beats
+
+    def count_workers(self) -> None:
+        """`workers_now` is up to date."""
+        self.workers()
