@@ -55,7 +55,7 @@ def arguments() -> Parser:
 
     up = command("up", "Start workers on this machine, and a server if there is none.")
     up.add_argument(
-        "n", nargs="?", type=int, metavar="N", help="how many workers there shall be (default: 2)"
+        "n", nargs="?", type=int, metavar="N", help="how many workers there shall be at least (default: 2)"
     )
     up.add_argument(
         "--keep", action="store_true", help="stay when nothing happens; without it they end by themselves"

@@ -72,6 +72,7 @@ def clear(folder: Path) -> None:
         deadline = time.monotonic() + LEAVE_S
         while processes_of(folder) and time.monotonic() < deadline:
             time.sleep(LOOK_S)
+        hostfile.stop(place)  # once more: workers of a killed host may have been leaving
     finally:
         left = processes_of(folder)
         for number in left:

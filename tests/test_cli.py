@@ -201,22 +201,28 @@ def test_the_demo_writes_its_page_and_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.system
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("words", ["starting", "submitted"])
-def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path, words: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "words"), [("demo --rounds 400", "starting"), ("demo --rounds 400", "submitted"), ("up 2", "")]
+)
+def test_ctrl_c_ends_what_was_started(tmp_path: Path, command: str, words: str) -> None:
     (tmp_path / "tmp").mkdir()
     paths = str(Path(elfbook.__file__).parent.parent)
+    state = str(tmp_path / "state")
     process = subprocess.Popen(
-        [sys.executable, "-m", "elfbook", "demo", "--rounds", "400"],
+        [sys.executable, "-m", "elfbook", *command.split()],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(tmp_path / "tmp")},
+        env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(tmp_path / "tmp"), "ELFBOOK_STATE_DIR": state},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        if words in line:
-            break
+    if words:
+        next(line for line in process.stdout if words in line)
+    else:
+        deadline = time.monotonic() + 20
+        while not started_in(tmp_path / "state") and time.monotonic() < deadline:
+            time.sleep(0.01)
     time.sleep(0.3)  # anywhere in what follows will do
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=30)

@@ -16,7 +16,7 @@ import pytest
 
 from elfbook.errors import ElfbookError, MyceliumUnreachable
 from elfbook.store import place as place_module
-from elfbook.store.place import KEY_BYTES, Place, read_json, write_json, write_private
+from elfbook.store.place import KEY_BYTES, Place, check_url, read_json, write_json, write_private
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +46,8 @@ def mode(path: Path) -> int:
 
 
 def test_the_environment_says_where() -> None:
-    environ = {"ELFBOOK_STATE_DIR": "/tmp/zoo", "ELFBOOK_URL": "nats://n:4222", "ELFBOOK_NAMESPACE": "lab"}
-    assert Place.default(environ) == Place(Path("/tmp/zoo"), "nats://n:4222", "lab")
+    environ = {"ELFBOOK_STATE_DIR": "/tmp/zoo", "ELFBOOK_URL": "nats://127.0.0.1:4222", "ELFBOOK_NAMESPACE": "lab"}
+    assert Place.default(environ) == Place(Path("/tmp/zoo"), "nats://127.0.0.1:4222", "lab")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_relative_directory_is_meant_from_here(tmp_path: Path, monkeypatch: py
 
 
 def test_what_is_given_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ELFBOOK_URL", "nats://n:4222")
+    monkeypatch.setenv("ELFBOOK_URL", "nats://127.0.0.1:4222")
     monkeypatch.setenv("ELFBOOK_NAMESPACE", "lab")
     assert Place.at() == Place.default(os.environ)
     given = Place.at("nats://m:4222", tmp_path)
@@ -225,9 +225,9 @@ def test_without_a_server_it_says_how_to_start_one(place: Place) -> None:
 
 
 def test_a_server_of_ones_own_needs_no_file(tmp_path: Path) -> None:
-    own = Place(tmp_path / "none", "nats://n:4222")
-    assert own.address().url == "nats://n:4222"
-    assert own.locate() == "nats://n:4222"
+    own = Place(tmp_path / "none", "nats://127.0.0.1:4222")
+    assert own.address().url == "nats://127.0.0.1:4222"
+    assert own.locate() == "nats://127.0.0.1:4222"
 
 
 def test_a_damaged_file_is_named(place: Place) -> None:
@@ -251,3 +251,23 @@ def test_bytes_that_are_no_text_are_damage_as_well(place: Place) -> None:
     place.server_file.write_bytes(b"\xff\xfe\x80")
     with pytest.raises(ElfbookError, match="is damaged"):
         place.address()
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://127.0.0.1:4222", "nats://localhost:4222", "tls://me:secret@far.example:4222", "tls://token@far.example"]
+)
+def test_a_server_on_this_machine_or_an_encrypted_one_is_fine(url: str) -> None:
+    check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url, says",
+    [
+        ("nats://me:secret@far.example:4222", "in the clear"),
+        ("far.example:4222", "in the clear"),
+        ("tls://far.example:4222", "no credentials"),
+    ],
+)
+def test_a_server_elsewhere_without_encryption_or_credentials_is_refused(url: str, says: str) -> None:
+    with pytest.raises(ElfbookError, match=says):
+        check_url(url)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,12 +230,12 @@ async def test_a_restart_keeps_port_password_and_data(place: Place) -> None:
     assert await found(place) == b"kept"
 
 
-async def test_a_server_that_was_killed_is_started_again(place: Place, until) -> None:
+async def test_a_server_that_was_killed_is_started_again(place: Place, processes, until) -> None:
     ensure_server(place, mode="fast")
     await stored(place)
     number = facts_of(place)["pid"]
     os.kill(number, signal.SIGKILL)
-    await until(lambda: not server._alive(number))
+    await until(lambda: not processes(place.state_dir))
     assert ensure_server(place, mode="fast")
     assert await found(place) == b"kept"
 
@@ -302,10 +303,19 @@ def test_no_stranger_is_stopped(place: Place) -> None:
         stranger.communicate(b"\n")
 
 
+def freeze(number: int) -> None:
+    """Holds afterwards: the process stands still, all of its threads."""
+    os.kill(number, signal.SIGSTOP)
+    states = Path(f"/proc/{number}/task")
+    deadline = time.monotonic() + 5
+    while any((each / "stat").read_text().rpartition(")")[2].split()[0] != "T" for each in states.iterdir()):
+        assert time.monotonic() < deadline
+
+
 def test_a_frozen_server_is_named_and_not_started_twice(place: Place, processes) -> None:
     ensure_server(place, mode="fast")
     number = facts_of(place)["pid"]
-    os.kill(number, signal.SIGSTOP)
+    freeze(number)
     try:
         with pytest.raises(MyceliumError, match="runs but does not answer"):
             ensure_server(place, mode="fast")
@@ -316,7 +326,7 @@ def test_a_frozen_server_is_named_and_not_started_twice(place: Place, processes)
 
 def test_a_frozen_server_can_be_stopped(place: Place, processes) -> None:
     ensure_server(place, mode="fast")
-    os.kill(facts_of(place)["pid"], signal.SIGSTOP)
+    freeze(facts_of(place)["pid"])
     assert stop_server(place, timeout_s=0.2)
     assert processes(place.state_dir) == {}
 

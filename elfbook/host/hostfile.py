@@ -200,6 +200,10 @@ def stop(place: Place, timeout_s: float = 20.0) -> StopReport:
     """Holds afterwards: host, workers, scheduler and embedded server of the place have ended."""
     facts = find(place)
     if facts is None:
+        if place.host_file.exists():
+            # Of a host that was killed; one that only does not answer has the lock.
+            with contextlib.suppress(ElfbookError), locked(place.state_dir / "host.lock", 0):
+                place.remove_runtimes()
         return StopReport(host=False, workers=0, server=not place.url and stop_server(place))
     ask(place, "down")
     deadline = time.monotonic() + timeout_s

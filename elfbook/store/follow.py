@@ -1,6 +1,6 @@
 """Reading streams in order and without gaps, and taking offers from the work queue.
 
-nats-py's ordered consumer takes 10 to 20 s to notice a restarted server (spec/nats.md, section 3).
+nats-py's ordered consumer takes 10 to 20 s to notice a restarted server (2.16).
 These pull with credit, hear a heartbeat every second, and start over from the last
 sequence they saw when it stops or the connection comes back.
 """

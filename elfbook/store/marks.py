@@ -1,8 +1,8 @@
 """High-water marks: how far the store had come, so that a loss is noticed and named.
 
 JetStream itself says nothing when a damaged or older store comes up shorter: sequences simply
-go on from where it ends (spec/engine.md, finding 4). RUNS, JOBS and BLOBS are never trimmed, so
-a stream that ends earlier than it did, or has holes, has lost records.
+go on from where it ends (seen with nats-server 2.15 after a flipped bit). RUNS, JOBS and BLOBS
+are never trimmed, so a stream that ends earlier than it did, or has holes, has lost records.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -82,13 +83,20 @@ class Place:
         Only for the process that holds the place's host lock: folders that earlier ones left
         because they were killed go too. Each folder says in a file whose it is.
         """
-        _remove_runtimes(self.state_dir)
+        self.remove_runtimes()
         folder = Path(tempfile.mkdtemp(prefix="elf-"))
         (folder / "of").write_text(str(self.state_dir))
         try:
             yield folder
         finally:
-            _remove_runtimes(self.state_dir)
+            self.remove_runtimes()
+
+    def remove_runtimes(self) -> None:
+        """Remove the folders that `runtime` gave, of whichever process."""
+        for mark in Path(tempfile.gettempdir()).glob("elf-*/of"):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                if mark.read_text() == str(self.state_dir):
+                    shutil.rmtree(mark.parent, ignore_errors=True)
 
     def key(self) -> bytes:
         """The mycelium's signing key, made at first use; ELFBOOK_KEY_FILE names another file."""
@@ -106,6 +114,7 @@ class Place:
     def address(self) -> Address:
         """Where the server is; MyceliumUnreachable when none was started here."""
         if self.url:
+            check_url(self.url)
             return Address(self.url)
         facts = read_json(self.server_file)
         if not facts:
@@ -123,11 +132,22 @@ class Place:
         return facts["url"] if facts else None
 
 
-def _remove_runtimes(state_dir: Path) -> None:
-    for mark in Path(tempfile.gettempdir()).glob("elf-*/of"):
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if mark.read_text() == str(state_dir):
-                shutil.rmtree(mark.parent, ignore_errors=True)
+def check_url(url: str) -> None:
+    """ElfbookError for a server on another machine without encryption or credentials."""
+    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    host = parts.hostname or ""
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        return
+    if parts.scheme not in ("tls", "wss"):
+        raise ElfbookError(
+            f"{host} is another machine, and {parts.scheme}:// sends everything in the clear",
+            hint="Give the server a certificate and use  tls://user:password@host:port",
+        )
+    if not parts.username:
+        raise ElfbookError(
+            f"the server at {host} is another machine, and the URL has no credentials",
+            hint="Use  tls://user:password@host:port  or  tls://token@host:port",
+        )
 
 
 def write_private(path: Path, data: bytes, *, new: bool = False) -> None:

@@ -1,8 +1,8 @@
 """The record writer: gathers writes of one process and stores many with one disk flush.
 
 In durable mode the server flushes its file before each acknowledgement, so single writes
-reach about 1,300 a second and atomic batches 27,000 (spec/engine.md, finding 12). While a batch is
-on its way the next one gathers: load itself sets the batch size and nobody waits for a timer.
+reach about 1,300 a second and atomic batches 27,000 (nats-server 2.15 on two cores). While a
+batch is on its way the next one gathers: load sets the batch size and nobody waits for a timer.
 """
 
 from __future__ import annotations
@@ -141,10 +141,12 @@ class Writer:
     async def _store_one(self, write: Write) -> None:
         while True:
             try:
-                if len(write.messages) > 1:
+                if len(write.messages) > 1 and self.atomic:
                     seq = await self._send_batch(list(write.messages)) - len(write.messages) + 1
                 else:
                     seq = await self._send_single(*write.messages[0])
+                    for message in write.messages[1:]:  # a server without batches: one after the other
+                        await self._send_single(*message)
             except Refused as error:
                 seq = await self._after_refusal(write, error)
             except Unanswered as error:
