@@ -146,7 +146,7 @@ async def test_await_wakes_by_itself_so_that_an_interrupt_is_heard(portal: Porta
     """Finding 5 of notebook.md: a handler that cancels the cell's task does not wake the loop."""
     noted: list[str] = []
     task = asyncio.create_task(portal.wait(for_ever, noted))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # work of the kind that a cell awaits
     loop = asyncio.get_running_loop()
     timers = [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
     assert min(handle.when() for handle in timers) - loop.time() <= 0.1
