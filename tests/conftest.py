@@ -18,7 +18,7 @@ import pytest
 import elfbook
 from elfbook.host import hostfile
 from elfbook.store import server
-from elfbook.store.link import Refused
+from elfbook.store.link import Refused, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place
 
@@ -121,6 +121,6 @@ async def mycelium(place: Place, request: pytest.FixtureRequest) -> AsyncIterato
     made = await Mycelium.open(place.address(), key=place.key(), namespace=namespace, locate=place.locate)
     yield made
     for stream in made.names.stream_subjects():
-        with contextlib.suppress(Refused):  # the queue is gone after a restart of the server
+        with contextlib.suppress(Refused, Unanswered):  # gone, or away, after a restart of the server
             await made.link.api(f"STREAM.DELETE.{stream}")  # each reserves its limit of the disk
     await made.close()

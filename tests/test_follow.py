@@ -264,6 +264,7 @@ async def test_leaving_is_quick_while_the_server_is_away(mycelium, place, readin
     async with asyncio.timeout(3):
         await here.end()
     await asyncio.to_thread(ensure_server, place, mode="fast")
+    await until(lambda: mycelium.link.connected)
 
 
 @pytest.mark.parametrize(

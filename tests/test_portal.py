@@ -193,6 +193,7 @@ def test_a_forked_process_is_told_instead_of_hanging(portal: Portal) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(5)  # it would hang without the guard
         try:
             portal.call(double, 1)
         except ElfbookError as error:

@@ -28,6 +28,7 @@ from elfbook.model import INLINE_LIMIT
 log = logging.getLogger("elfbook")
 
 START_S = 60.0
+LAST_WORDS_S = 0.1
 SHIPPED = ("flow/plain", "flow/values", "flow/evaluate", "code/cells", "work/room", "work/shim")
 BEGIN = """\
 def __elfbook_begin__(sources, key, path, folder, limit, worker):
@@ -194,7 +195,9 @@ class Kernel:
                     self.on_dropped(header["dropped"])
         except (asyncio.IncompleteReadError, OSError):
             if not self._stopping:
-                self.on_death(await self._how_it_ended())
+                how = await self._how_it_ended()
+                await asyncio.sleep(LAST_WORDS_S)  # what it printed at the end comes another way
+                self.on_death(how)
 
     async def _how_it_ended(self) -> str:
         """The channel closed: how did the process end?"""
@@ -215,6 +218,14 @@ class Kernel:
         body = json.dumps(header, separators=(",", ":")).encode()
         if self._out is not None and not self._out.is_closing():
             self._out.write(b"".join([struct.pack(">I", len(body)), body, *parts]))
+
+    def last_words(self) -> str:
+        """The end of what the job under way has printed; also when the process has ended."""
+        try:
+            data = (self.folder / "last").read_bytes()
+        except OSError:
+            return ""
+        return data.rstrip(b"\0").decode(errors="ignore")
 
     def knows(self, digest: str) -> bool:
         return digest in self._known

@@ -26,6 +26,7 @@ import types
 import uuid
 from collections import deque
 
+LAST_BYTES = 2000
 YIELD_S = 0.01
 """Longest stretch of short jobs between two looks at the shell's messages."""
 
@@ -62,6 +63,24 @@ class Channel:
         return header, [self.exactly(size) for size in header.get("sizes", ())]
 
 
+class LastWords:
+    """The end of what a job has printed, in a file that outlives this process however it ends."""
+
+    def __init__(self, path):
+        with open(path, "w+b") as file:
+            file.truncate(LAST_BYTES)
+            self.map = mmap.mmap(file.fileno(), LAST_BYTES)
+        self.text = ""
+
+    def begin(self):
+        if self.text:
+            self.add("", keep=False)
+
+    def add(self, text, keep=True):
+        self.text = (self.text + text)[-LAST_BYTES:] if keep else ""
+        self.map[:] = self.text.encode("utf-8", "replace")[-LAST_BYTES:].ljust(LAST_BYTES, b"\0")
+
+
 class Shim:
     """One worker's jobs inside one kernel."""
 
@@ -79,6 +98,7 @@ class Shim:
         self.current = None
         self.waiting = None
         self.wrote = False
+        self.last = LastWords(os.path.join(folder, "last"))
         self.stop_file = os.path.join(folder, "stop")
 
     # ------------------------------------------------------------------ reading
@@ -163,6 +183,7 @@ class Shim:
         token = job["token"]
         self.set_parent(token)
         self.watch_streams()
+        self.last.begin()
         self.wrote = False
         signal.signal(signal.SIGINT, self.interrupted)
         self.current = token
@@ -276,6 +297,7 @@ class Shim:
 
                 def note(text, write=write):
                     self.wrote = True
+                    self.last.add(str(text))
                     return write(text)
 
                 note.elfbook = self

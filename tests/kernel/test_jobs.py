@@ -97,12 +97,12 @@ async def test_async_tasks(desk, until) -> None:
 async def test_the_shell_answers_between_short_jobs(desk, until) -> None:
     """Completion, inspection and the debugger go on working on a busy worker."""
     kernel = await desk.start()
-    kernel.run([desk.job("double", number) for number in range(2_000)])
+    kernel.run([desk.job("double", number) for number in range(20_000)])
     reply = await kernel._client.kernel_info(reply=True, timeout=20)
     before = len(desk.done)
     assert reply["content"]["status"] == "ok"
-    assert before < 2_000
-    await until(lambda: len(desk.done) == 2_000, timeout_s=60)
+    assert before < 20_000
+    await until(lambda: len(desk.done) == 20_000, timeout_s=60)
 
 
 async def test_a_large_result_is_a_file_with_its_hash(desk, until) -> None:
