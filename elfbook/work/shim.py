@@ -74,10 +74,11 @@ class LastWords:
 
     def begin(self):
         if self.text:
-            self.add("", keep=False)
+            self.text = ""
+            self.add("")
 
-    def add(self, text, keep=True):
-        self.text = (self.text + text)[-LAST_BYTES:] if keep else ""
+    def add(self, text):
+        self.text = (self.text + text)[-LAST_BYTES:]
         self.map[:] = self.text.encode("utf-8", "replace")[-LAST_BYTES:].ljust(LAST_BYTES, b"\0")
 
 

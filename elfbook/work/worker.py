@@ -324,9 +324,9 @@ class Worker:
         if current is None:
             return []
         ran_s = time.monotonic() - current.begun_at
-        return [
-            self._commit(current, of_death(current, how, self.name, self.outputs.tail(current.token), ran_s))
-        ]
+        # What was printed last may never have left the kernel.
+        tail = self.bench.kernel.last_words() or self.outputs.tail(current.token)
+        return [self._commit(current, of_death(current, how, self.name, tail, ran_s))]
 
     async def _check(self) -> None:
         """Look at long jobs' records and offers from time to time, until cancelled.

@@ -97,11 +97,22 @@ def run(cells: list[NotebookNode], book: NotebookNode, folder: Path, **hooks: ob
 
 def shown(cells: list[NotebookNode]) -> list[list[dict]]:
     """What a reader sees of each cell in the end, without pictures and without our own frames."""
+
     def facts(output: NotebookNode) -> dict:
         data = {kind: text for kind, text in output.get("data", {}).items() if kind != "image/png"}
         return {"text": output.get("text", ""), "data": data, "error": output.get("evalue", "")}
 
-    return [[facts(output) for output in cell.get("outputs", ())] for cell in cells]
+    def joined(outputs: list[NotebookNode]) -> list[dict]:
+        """Text that came in several messages, as chance would have it, is one text to a reader."""
+        texts: list[dict] = []
+        for fact in map(facts, outputs):
+            if texts and texts[-1]["text"] and fact["text"]:
+                texts[-1]["text"] += fact["text"]
+            else:
+                texts.append(fact)
+        return texts
+
+    return [joined(cell.get("outputs", ())) for cell in cells]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -37,7 +37,7 @@ class Shaky:
         return given
 
     def task_die(self):
-        print("about to go", flush=True)
+        print("about to go")
         os._exit(7)
 
     def task_unsaved(self):
