@@ -441,6 +441,8 @@ def test_a_live_notebook(lab: Lab) -> None:
     assert shown.text.startswith("Greeter is defined as flow party has it")
     assert "✗ flow party: 5 of 7 jobs done" in shown.pages[0]
     assert lab.run("%elf cancel nap").text == "cancelled 2 jobs of flow nap; what was done is kept\n"
+    lab.run("%%elf flow again -q --wait\nGreeter().task_shout('as stored')")
+    assert lab.run("again.result()").pages == ["'AS STORED!'"]
     lab.run(MENDED)
     lab.run("%elf retry party --wait")
     assert lab.run("party.result()").pages == ["['HELLO ADA!', 'HELLO ALAN!', 'HELLO 7!']"]

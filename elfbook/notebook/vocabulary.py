@@ -28,8 +28,8 @@ VERBS: dict[str, Verb] = {
             ),
             ("%elf up 4", "%elf up 1 --elf calc1 --elf calc2", "%elf up 2 --kernel py311-gpu"),
             "elfbook.up(4)",
-            "N is how many workers there shall be at least, two when it is left out. Workers and the\n"
-            "server outlive the kernel and this notebook; %elf down ends them.",
+            "N is how many workers there shall be at least, two when it is left out. Workers\n"
+            "and the server outlive the kernel and this notebook; %elf down ends them.",
         ),
         Verb(
             "down",

@@ -129,6 +129,7 @@ class Kernel:
         )
         manager.ip = str(self.folder / "ipc")
         manager.cache_ports = False
+        self._manager = manager  # from here on `stop` ends whatever has begun
         try:
             # stdout and stderr of the process itself go to a file: ipykernel watches and forwards them
             with open(self.folder / "kernel.log", "ab") as output:
@@ -142,7 +143,6 @@ class Kernel:
             ) from error
         except OSError as error:
             raise KernelError(f"the kernel {self.spec} could not be started: {error}") from error
-        self._manager = manager
         client = manager.client()
         client.start_channels(shell=True, iopub=True, stdin=False, hb=False, control=True)
         self._client = client
@@ -288,7 +288,8 @@ class Kernel:
             self._client = None
         if self._manager is not None:
             with contextlib.suppress(ProcessLookupError, RuntimeError):
-                await self._manager.shutdown_kernel(now=True)
+                if self._manager.has_kernel:
+                    await self._manager.shutdown_kernel(now=True)
             self._manager = None
         for file in self.folder.glob("ipc-*"):
             file.unlink(missing_ok=True)

@@ -243,6 +243,13 @@ async def test_a_cancelled_job_cannot_commit_though_it_finishes(tree, client, bo
     assert states(other) == ["done"]
     assert [type(fact.event) for fact in await book.facts(run)][1:] == [Cancelled]
 
+    async def evidence():
+        await run.complete_outputs()
+        return [output.text for output in run.outputs.get(0, ()) if output.kind == "late"]
+
+    (text,) = await until(evidence)
+    assert "succeeded when the job was no longer its own: 'late'" in text
+
 
 async def test_cancel_of_one_job_leaves_the_rest(client, book, gates, until):
     gate, sums = book.names["Gate"](), book.names["Sums"]()

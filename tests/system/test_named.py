@@ -173,5 +173,8 @@ async def test_a_frozen_holder_is_fenced_when_it_wakes(tree, client, book, gates
     assert [type(fact.event) for fact in facts] == [Claimed, Lost, Claimed, Succeeded]
     assert facts[-1].event.worker == taker
     assert "was not heard of for 15 s" in facts[1].event.why
+    await run.complete_outputs()
+    (late,) = [output for output in run.outputs[0] if output.kind == "late"]
+    assert (late.attempt, holder in late.text) == (1, True), "what came of the first attempt is kept as evidence"
     for before, after in pairwise(facts[:3]):
         assert after.at - before.at < 20
