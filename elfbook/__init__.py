@@ -13,19 +13,17 @@ Every verb of the magic is a function or a method of a run's handle.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from elfbook.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from elfbook.errors import ElfbookError, FlowFailed
-    from elfbook.flow.elves import Elf, task
-    from elfbook.flow.trace import gather
     from elfbook.notebook.flows import flow
     from elfbook.notebook.verbs import attach, doctor, down, find, runs, up
+    from elfbook.tracing.elves import Elf, task
+    from elfbook.tracing.trace import gather
 
 __all__ = [
     "Elf",
@@ -44,12 +42,12 @@ __all__ = [
 ]
 
 _OWNERS = {
-    "Elf": "flow.elves",
-    "task": "flow.elves",
+    "Elf": "tracing.elves",
+    "task": "tracing.elves",
     "ElfbookError": "errors",
     "FlowFailed": "errors",
     "flow": "notebook.flows",
-    "gather": "flow.trace",
+    "gather": "tracing.trace",
     "attach": "notebook.verbs",
     "doctor": "notebook.verbs",
     "down": "notebook.verbs",
@@ -66,17 +64,6 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"elfbook.{_OWNERS[name]}"), name)
     globals()[name] = value
     return value
-
-
-class _Package(ModuleType):
-    """Python binds the folder `flow` to this package's name `flow`, which is the function's."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != "flow" or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ import random
 from statistics import mean
 from typing import TypedDict
 
-from elfbook.flow.elves import Elf
+from elfbook.tracing.elves import Elf
 
 SPECIES = {"mouse": 0.02, "hedgehog": 0.9, "fox": 6.5, "wolf": 42.0, "bear": 180.0}
 """Usual weights in kg."""

@@ -154,7 +154,7 @@ def test_every_public_name_is_there_first_and_last(name: str) -> None:
     """Whatever has been imported before: a folder of the package must not take a name's place."""
     program = (
         "import elfbook, elfbook.entry.magics, elfbook.cli; "
-        f"value = elfbook.{name}; import elfbook.flow.trace; from elfbook import {name}; "
+        f"value = elfbook.{name}; import elfbook.tracing.trace; from elfbook import {name}; "
         f"print(callable(value), value is {name})"
     )
     assert run_python(program) == "True True"

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfbook.errors import DefinitionError
-from elfbook.flow import elves, making
-from elfbook.flow.elves import Elf, adopt, is_elf, task
-from elfbook.flow.making import normal_name, use_of
+from elfbook.tracing import elves, making
+from elfbook.tracing.elves import Elf, adopt, is_elf, task
+from elfbook.tracing.making import normal_name, use_of
 
 
 @adopt

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook.flow import evaluate, values
-from elfbook.flow.evaluate import Refused
+from elfbook.tracing import evaluate, values
+from elfbook.tracing.evaluate import Refused
 
 KEY = b"k"
 

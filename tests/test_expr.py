@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfbook.errors import DeferredValueError, DefinitionError
-from elfbook.flow import evaluate, expr, nodes, values
-from elfbook.flow.expr import Value
 from elfbook.model import INLINE_LIMIT
+from elfbook.tracing import evaluate, expr, nodes, values
+from elfbook.tracing.expr import Value
 
 KEY = b"k" * 32
 

@@ -29,7 +29,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "cells", "declared", "likeness", "statements", "locate", "parts", "refusals", "closure",
         "source",
     ),
-    "flow": (
+    "tracing": (
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
     ),
     "log": (
@@ -65,17 +65,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
 LAYERS["entries"] = (
     "demo", "entry.show", "entry.complete", "entry.magics", "cli", "__init__", "__main__",
 )  # fmt: skip
-PURE = ("words", "code", "flow", "log", "view")
+PURE = ("words", "code", "tracing", "log", "view")
 
 # Every library from outside the standard library, and the files that alone may import it.
 OWNERS: dict[str, set[str]] = {
     "IPython": {"notebook.ipython"},
-    "cloudpickle": {"flow.values"},
+    "cloudpickle": {"tracing.values"},
     "graphviz": {"view.drawing"},
     "ipykernel": {"work.shim"},
     "jupyter_client": {"work.kernel"},
     "nats": {"store.link"},
-    "numpy": {"flow.plain"},
+    "numpy": {"tracing.plain"},
     "platformdirs": {"store.place"},
 }
 # No outside system but the way types are written down here, so every file may use it.
@@ -92,9 +92,9 @@ UPWARD = {("work.shim", "__init__"): "run inside kernels: takes elfbook where th
 
 # Sent to worker kernels as source text, so they stand on the standard library alone.
 SHIPPED: dict[str, set[str]] = {
-    "flow.plain": {"numpy"},
-    "flow.values": {"cloudpickle"},
-    "flow.evaluate": set(),
+    "tracing.plain": {"numpy"},
+    "tracing.values": {"cloudpickle"},
+    "tracing.evaluate": set(),
     "code.cells": set(),
     "work.room": set(),
     "work.shim": {"ipykernel"},

@@ -14,10 +14,10 @@ import pytest
 from elfbook.client.local import LocalRun, run_here
 from elfbook.code.source import SourceText, read_elf
 from elfbook.facts import State
-from elfbook.flow import evaluate, values
-from elfbook.flow.elves import adopt
-from elfbook.flow.trace import Recorder, gather
 from elfbook.model import INLINE_LIMIT, Policy, ValueRef
+from elfbook.tracing import evaluate, values
+from elfbook.tracing.elves import adopt
+from elfbook.tracing.trace import Recorder, gather
 from elfbook.wire import digest_of
 
 KEY = bytes(range(32))

@@ -14,9 +14,9 @@ import pytest
 
 from elfbook.code import cells
 from elfbook.code.source import SourceText, read_elf
-from elfbook.flow import evaluate, values
-from elfbook.flow.expr import freeze
 from elfbook.model import Failure, Revision, ValueRef
+from elfbook.tracing import evaluate, values
+from elfbook.tracing.expr import freeze
 from elfbook.wire import digest_of, encode
 from elfbook.work.room import CHAIN_LIMIT, FRAMES_LIMIT, Room
 

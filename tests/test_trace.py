@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfbook.errors import CannotSend, DeferredValueError, DefinitionError
-from elfbook.flow import evaluate, values
-from elfbook.flow.elves import adopt
-from elfbook.flow.expr import Value
-from elfbook.flow.graph import check
-from elfbook.flow.trace import Drawn, Recorder, current, gather
 from elfbook.model import INLINE_LIMIT, Graph, JobSpec, Policy, Revision
+from elfbook.tracing import evaluate, values
+from elfbook.tracing.elves import adopt
+from elfbook.tracing.expr import Value
+from elfbook.tracing.graph import check
+from elfbook.tracing.trace import Drawn, Recorder, current, gather
 
 KEY = b"k" * 32
 

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook.flow import plain, values
+from elfbook.tracing import plain, values
 
 KEY = b"k" * 32
 PACKAGE = pathlib.Path(values.__file__).parent

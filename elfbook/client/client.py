@@ -17,7 +17,6 @@ import msgspec
 from elfbook.client.watched import Watched, read_revision
 from elfbook.errors import ElfbookError, ElfUsageError, MyceliumError
 from elfbook.facts import Cancelled, Reopened
-from elfbook.flow.graph import Drawn
 from elfbook.host import hostfile
 from elfbook.log.fold import start, to_cancel
 from elfbook.model import Beat, Graph, Manifest, Origin, Revision, Settled, ValueRef
@@ -25,6 +24,7 @@ from elfbook.store.graphstore import graph_of, store_graph
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.store.place import Place
+from elfbook.tracing.graph import Drawn
 from elfbook.wire import check_flow_name, digest_of, encode, seal
 
 log = logging.getLogger("elfbook")

@@ -21,10 +21,10 @@ import msgspec
 
 from elfbook.code import cells
 from elfbook.facts import AnyEvent, Claimed, Failed, Skipped, Stored, Succeeded
-from elfbook.flow import evaluate, values
-from elfbook.flow.graph import Drawn
 from elfbook.log.fold import Action, Offer, RunState, due, fold, start
 from elfbook.model import Failure, Graph, Manifest, Origin, Output, Revision, ValueRef
+from elfbook.tracing import evaluate, values
+from elfbook.tracing.graph import Drawn
 from elfbook.wire import digest_of
 from elfbook.work.parcels import plain_revision
 from elfbook.work.room import Room

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ from elfbook.store.link import Message, Refused, Unanswered
 from elfbook.store.marks import Mark, losses
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
-from elfbook.store.server import ensure_server, stop_server
+from elfbook.store.server import ensure_server, locked, stop_server
 from elfbook.wire import decode
 
 log = logging.getLogger("elfbook")
@@ -370,21 +369,14 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     place = Place(args.state_dir, args.url, args.namespace)
     place.prepare()
-    life = os.open(place.state_dir / "host.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("another host serves this directory", file=sys.stderr)
-        return 1
-    try:
-        with place.runtime() as runtime:
+        # A host that is just ending holds its lock until its last child has gone.
+        with locked(place.state_dir / "host.lock", LEAVE_S + 2), place.runtime() as runtime:
             asyncio.run(Host(place, runtime).run())
-        place.host_file.unlink(missing_ok=True)
+            place.host_file.unlink(missing_ok=True)
     except ElfbookError as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        os.close(life)
     return 0
 
 

@@ -126,8 +126,8 @@ def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
         answer = ask(place, "up", **words)
         started = answer is None
         if started:
-            _launch(place)
-            answer = _first_answer(place, words, began + timeout_s)
+            host = _launch(place)
+            answer = _first_answer(place, host, words, began + timeout_s)
     facts = _until_ready(place, answer["wanted"], began + timeout_s)
     return HostReport(
         started_host=started,
@@ -158,7 +158,7 @@ def _until_ready(place: Place, wanted: int, deadline: float) -> HostFacts:
         time.sleep(POLL_S)
 
 
-def _launch(place: Place) -> None:
+def _launch(place: Place) -> subprocess.Popen:
     place.logs.mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-m", "elfbook.host.host", "--state-dir", str(place.state_dir)]
     command += ["--namespace", place.namespace]
@@ -173,15 +173,18 @@ def _launch(place: Place) -> None:
             env=inherited(dict(os.environ)),
             start_new_session=True,
         )
-    host.returncode = 0  # it is meant to outlive us, of which Python would warn
+    return host
 
 
-def _first_answer(place: Place, words: dict, deadline: float) -> dict:
-    while time.monotonic() < deadline:
+def _first_answer(place: Place, host: subprocess.Popen, words: dict, deadline: float) -> dict:
+    while time.monotonic() < deadline and host.poll() is None:
         answer = ask(place, "up", **words)
         if answer is not None:
+            host.returncode = 0  # it is meant to outlive us, of which Python would warn
             return answer
         time.sleep(POLL_S)
+    host.kill()
+    host.wait()
     tail = last_line(place.logs / "host.log")
     raise ElfbookError(
         f"the host did not start{': ' + tail if tail else ''}", hint=f"Its log is {place.logs}/host.log"

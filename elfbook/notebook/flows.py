@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from elfbook.flow.graph import Drawn
-from elfbook.flow.trace import Recorder
 from elfbook.log.fold import start
 from elfbook.model import Manifest, Policy
 from elfbook.notebook import ipython
@@ -16,6 +14,8 @@ from elfbook.notebook.live import SteppedPage
 from elfbook.notebook.notebook import Notebook, current
 from elfbook.notebook.runs import Run, Watched
 from elfbook.notebook.traces import show_own_frames, shown_as
+from elfbook.tracing.graph import Drawn
+from elfbook.tracing.trace import Recorder
 from elfbook.view.view import look
 from elfbook.words import plural
 

@@ -12,8 +12,6 @@ from typing import Any
 from elfbook.code import source
 from elfbook.errors import DefinitionError, ElfUsageError
 from elfbook.facts import State
-from elfbook.flow import values
-from elfbook.flow.elves import adopt, is_elf
 from elfbook.log.fold import to_reopen
 from elfbook.model import INLINE_LIMIT, Origin, Revision, ValueRef
 from elfbook.notebook import ipython, pages
@@ -24,6 +22,8 @@ from elfbook.notebook.roster import Change, Roster, use_line
 from elfbook.notebook.runs import Run
 from elfbook.notebook.texts import Texts, is_library, namespace_of
 from elfbook.store.place import Place
+from elfbook.tracing import values
+from elfbook.tracing.elves import adopt, is_elf
 from elfbook.view.outline import job_label
 
 Shell = Any

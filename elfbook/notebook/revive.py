@@ -8,9 +8,9 @@ import sys
 
 from elfbook.code import cells
 from elfbook.code.statements import given
-from elfbook.flow.elves import adopt, is_elf
 from elfbook.model import Piece, Revision
 from elfbook.notebook.notebook import Notebook
+from elfbook.tracing.elves import adopt, is_elf
 
 
 def revive(notebook: Notebook, revision: Revision) -> str:

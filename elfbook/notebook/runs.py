@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from elfbook.errors import ElfbookError, ElfUsageError, FlowCancelled, FlowFailed
 from elfbook.facts import ENDED, State
-from elfbook.flow.evaluate import evaluate
-from elfbook.flow.values import is_plain, preview
 from elfbook.log.fold import RunState, run_outcome
 from elfbook.model import INLINE_LIMIT, Graph, Manifest, Output, Revision, ValueRef
 from elfbook.notebook import naming, pages
 from elfbook.notebook.jobs import Job, Jobs, NoSuchJob, Results
 from elfbook.notebook.traces import shown_as
+from elfbook.tracing.evaluate import evaluate
+from elfbook.tracing.values import is_plain, preview
 from elfbook.view.view import first_words, title_of
 from elfbook.words import count, duration
 

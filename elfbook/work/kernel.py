@@ -29,7 +29,7 @@ log = logging.getLogger("elfbook")
 
 START_S = 60.0
 LAST_WORDS_S = 0.1
-SHIPPED = ("flow/plain", "flow/values", "flow/evaluate", "code/cells", "work/room", "work/shim")
+SHIPPED = ("tracing/plain", "tracing/values", "tracing/evaluate", "code/cells", "work/room", "work/shim")
 BEGIN = """\
 def __elfbook_begin__(sources, key, path, folder, limit, worker):
     import sys, types

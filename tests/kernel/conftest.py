@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from elfbook.code.cells import read, span
-from elfbook.flow import values
-from elfbook.flow.expr import freeze
 from elfbook.model import Dispatch, ElfUse, Piece, Revision, ValueRef
+from elfbook.tracing import values
+from elfbook.tracing.expr import freeze
 from elfbook.work.kernel import Kernel, text_of_display
 from elfbook.work.parcels import build, plain_revision
 

@@ -18,12 +18,12 @@ import pytest_asyncio
 from elfbook.client.client import Client, Watched
 from elfbook.code.source import SourceText, read_elf
 from elfbook.facts import Claimed, State, Stored, Succeeded
-from elfbook.flow import values
-from elfbook.flow.elves import adopt, is_elf
-from elfbook.flow.trace import Recorder
 from elfbook.host import hostfile
 from elfbook.model import Origin, Policy, Revision, ValueRef
 from elfbook.store.place import Place, read_json
+from elfbook.tracing import values
+from elfbook.tracing.elves import adopt, is_elf
+from elfbook.tracing.trace import Recorder
 
 WORKERS = 2
 

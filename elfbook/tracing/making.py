@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 from elfbook.errors import DefinitionError
 
+__elfbook_inside__ = True  # our own frames: left out of what a user sees
+
 _ANYTHING = inspect.Signature(
     [
         inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from elfbook.errors import DeferredValueError, DefinitionError
-from elfbook.flow import evaluate, values
 from elfbook.model import INLINE_LIMIT, ValueRef
+from elfbook.tracing import evaluate, values
 
 _PACK_LIMIT = 4096
 """Tables longer than this are packed by zlib."""

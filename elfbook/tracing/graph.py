@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from elfbook.errors import DefinitionError
-from elfbook.flow.nodes import Node, freeze
 from elfbook.model import ElfUse, Graph, JobSpec, Policy, Revision, ValueRef
+from elfbook.tracing.nodes import Node, freeze
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ from operator import getitem
 from typing import Any, TypeVar
 
 from elfbook.errors import DeferredValueError, DefinitionError
-from elfbook.flow.making import LISTENER, finish_making, record_making, records, use_of, without_self
-from elfbook.flow.nodes import ADVICE, Deferred
+from elfbook.tracing.making import LISTENER, finish_making, record_making, records, use_of, without_self
+from elfbook.tracing.nodes import ADVICE, Deferred
+
+__elfbook_inside__ = True  # our own frames: left out of what a user sees
 
 __all__ = ["BoundTask", "Elf", "Task", "adopt", "is_elf", "task", "use_of"]
 

@@ -26,7 +26,7 @@ import sys
 import types
 from typing import Any, Callable, Iterable, Iterator, Optional
 
-# The file beside this one, whatever the two are called: `elfbook.flow.plain`, or in a worker's kernel
+# The file beside this one, whatever the two are called: `elfbook.tracing.plain`, or in a worker's kernel
 # `elfbook_inside_plain`. The kernel's environment may have another elfbook, or none.
 plain = importlib.import_module(__name__[: -len("values")] + "plain")
 

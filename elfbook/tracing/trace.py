@@ -8,13 +8,13 @@ from contextvars import Token
 from typing import Any
 
 from elfbook.errors import CannotSend, DeferredValueError, DefinitionError
-from elfbook.flow import values
-from elfbook.flow.elves import BoundTask
-from elfbook.flow.expr import Value, gathered, value_of_job
-from elfbook.flow.graph import Call, Drawn, Used, draw
-from elfbook.flow.making import LISTENER, Listener, Use, bind, refuse_hollow, use_of
-from elfbook.flow.nodes import Deferred, Ledger, Node, freeze, jobs_of, lift, lift_call
 from elfbook.model import Policy, Revision
+from elfbook.tracing import values
+from elfbook.tracing.elves import BoundTask
+from elfbook.tracing.expr import Value, gathered, value_of_job
+from elfbook.tracing.graph import Call, Drawn, Used, draw
+from elfbook.tracing.making import LISTENER, Listener, Use, bind, refuse_hollow, use_of
+from elfbook.tracing.nodes import Deferred, Ledger, Node, freeze, jobs_of, lift, lift_call
 
 __all__ = ["Drawn", "Recorder", "current", "gather"]
 

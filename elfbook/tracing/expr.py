@@ -20,9 +20,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from elfbook.errors import DeferredValueError
-from elfbook.flow import nodes
-from elfbook.flow.evaluate import CHANGING
-from elfbook.flow.nodes import ADVICE, Deferred, Frozen, Ledger, Node, lift
+from elfbook.tracing import nodes
+from elfbook.tracing.evaluate import CHANGING
+from elfbook.tracing.nodes import ADVICE, Deferred, Frozen, Ledger, Node, lift
 
 __all__ = ["Value", "freeze", "gathered", "value_of_job"]
 
