@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from elfbook.errors import MyceliumError, StoreRegressed
+from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreRegressed
 from elfbook.store import follow
 from elfbook.store.follow import Follower, Taker, place_of
 from elfbook.store.link import Entry
@@ -227,6 +227,17 @@ async def test_a_store_that_went_backwards_is_named(mycelium, reading, until) ->
     here.task = asyncio.create_task(asyncio.Event().wait())
 
 
+async def test_a_store_that_has_lost_a_whole_stream_is_named(mycelium, reading, until) -> None:
+    here = reading()
+    await add(mycelium, 0, 3)
+    await until(lambda: len(here.entries) == 3)
+    await mycelium.link.api(f"STREAM.DELETE.{mycelium.names.jobs}")
+    with pytest.raises(StoreRegressed, match="lost all of"):
+        await asyncio.wait_for(here.task, 20)
+    here.task = asyncio.create_task(asyncio.Event().wait())
+    await mycelium.ensure_streams()
+
+
 async def test_an_older_copy_of_the_store_is_named(place: Place, until) -> None:
     """Someone put a backup in the store's place while the server was away."""
     mycelium = await Mycelium.open(place.address(), key=place.key(), namespace="backup", locate=place.locate)
@@ -253,6 +264,21 @@ async def test_a_stream_that_cannot_be_read_is_named(mycelium) -> None:
     with pytest.raises(MyceliumError, match="does not let us read"):
         async for _ in follower.batches():
             pytest.fail("nothing could be read")
+
+
+async def test_a_read_with_an_end_gives_up_when_the_server_stays_away(
+    mycelium, place, monkeypatch, until
+) -> None:
+    """Whoever asks what there is gets an answer; only what follows live waits for the server."""
+    monkeypatch.setattr(follow, "AWAY_S", 0.5)
+    await add(mycelium, 0, 3)
+    await asyncio.to_thread(stop_server, place)
+    with pytest.raises(MyceliumUnreachable, match="does not answer"):
+        async with asyncio.timeout(15):
+            async for _ in mycelium.read(mycelium.names.jobs, mycelium.names.every_job):
+                pytest.fail("nothing could be read")
+    await asyncio.to_thread(ensure_server, place, mode="fast")
+    await until(lambda: mycelium.link.connected)
 
 
 async def test_leaving_is_quick_while_the_server_is_away(mycelium, place, reading, until) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from elfbook.errors import ElfbookError
+from elfbook.errors import InternalError, StoreCorrupt, Untrusted
 from elfbook.facts import Claimed, Lost, Skipped, State, Succeeded
 from elfbook.host.placement import Placement
 from elfbook.log.fold import Action, Offer, RunState, Skip, due, fold, start
@@ -117,6 +117,8 @@ class Scheduler:
         async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run)):
             _, stored = self.mycelium.stored(entry)
             fold(card.state, stored)
+        if manifest.run in self.cards:
+            return  # taken up meanwhile, and what came since then is in that card only
         for stored in self._missed.pop(manifest.run, ()):
             fold(card.state, stored)
         self.cards[manifest.run] = card
@@ -141,10 +143,13 @@ class Scheduler:
         return found is None or not decode(found.data, Settled).counts
 
     async def _load_safely(self, manifest: Manifest) -> None:
-        """A run that cannot be read must not keep the others from going on."""
+        """A run that cannot be read must not keep the others from going on.
+
+        A server that is away is another matter: all begins anew then, in a new process.
+        """
         try:
             await self._load(manifest)
-        except ElfbookError as error:
+        except (StoreCorrupt, Untrusted, InternalError) as error:
             log.error("run %s cannot be taken up: %s", manifest.run, error)
 
     async def _follow_jobs(self, first: int) -> None:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from elfbook.errors import MyceliumError, StoreRegressed
+from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreRegressed
 from elfbook.store.link import NOT_FOUND, Entry, Link, Message, Refused, Unanswered
 
 HEARTBEAT_S = 1.0
@@ -22,6 +22,8 @@ SILENCE_S = 3.5
 PULL_EXPIRES_S = 30.0
 FOLLOW_CREDIT = 2000
 RETRY_S = 0.2
+AWAY_S = 8.0
+"""A read that has an end waits so long for a server that is away; what follows live waits on."""
 LOST = (
     "The server lost its disk's last writes or was given another store. "
     "Runs submitted since then must be submitted again."
@@ -106,11 +108,11 @@ class Follower:
             async with asyncio.timeout(SILENCE_S / 2):
                 await self._woken.wait()
         except TimeoutError:
-            if time.monotonic() - self._heard > SILENCE_S and self.link.connected:
+            if time.monotonic() - self._heard > SILENCE_S and (self.link.connected or self.stop_at_end):
                 self._broken = True
 
     async def _begin_again(self) -> Callable[[], Awaitable[None]]:
-        began = time.monotonic()
+        asked = began = time.monotonic()
         while True:
             try:
                 return await self._begin()
@@ -120,8 +122,12 @@ class Follower:
                 if time.monotonic() - began > SILENCE_S:
                     raise StoreRegressed(f"the store has lost all of {self.stream}", hint=LOST) from error
                 await asyncio.sleep(RETRY_S)
-            except Unanswered:
+            except Unanswered as error:
                 began = time.monotonic()
+                if self.stop_at_end and began - asked > AWAY_S:
+                    raise MyceliumUnreachable(
+                        f"the server does not answer: {error}", hint="Start it again with  %elf up"
+                    ) from error
                 await asyncio.sleep(RETRY_S)
 
     async def _begin(self):

@@ -23,6 +23,7 @@ log = logging.getLogger("elfbook")
 
 PING_S = 5
 """nats-py's default of 120 s would notice a dead server after four to six minutes."""
+LOCATE_S = 0.25
 PENDING_BYTES = 64 * 1024 * 1024
 
 WRONG_LAST_SEQUENCE = 10071
@@ -93,6 +94,7 @@ class Link:
     """Asked for the server's present address whenever the connection is lost."""
     on_return: list[Callable[[], None]] = field(default_factory=list)
     """Called after each reconnect, on the loop."""
+    _search: asyncio.Task | None = None
     _inbox: str = ""
     _waiting: dict[str, asyncio.Future] = field(default_factory=dict)
     _next: int = 0
@@ -143,10 +145,18 @@ class Link:
 
     async def _lost(self) -> None:
         self._fail_waiting()
-        fresh = self.locate() if self.locate else None
-        if fresh and fresh != self.where:
-            self.where = fresh
-            self.nc.set_server_pool([fresh])
+        if self.locate is not None and self._search is None:
+            self._search = asyncio.create_task(self._find_again())
+
+    async def _find_again(self) -> None:
+        """Follow the server to another port: somebody may have taken its old one meanwhile."""
+        while not self.nc.is_connected and not self.nc.is_closed:
+            fresh = self.locate()
+            if fresh and fresh != self.where:
+                self.where = fresh
+                self.nc.set_server_pool([fresh])
+            await asyncio.sleep(LOCATE_S)
+        self._search = None
 
     async def _back(self) -> None:
         self._fail_waiting()
@@ -247,6 +257,9 @@ class Link:
 
     async def close(self) -> None:
         self._fail_waiting()
+        if self._search is not None:
+            self._search.cancel()
+            await asyncio.gather(self._search, return_exceptions=True)
         await _abandon(self.nc)
 
     # ------------------------------------------------------------------ JetStream
