@@ -87,8 +87,10 @@ class Host:
     async def run(self) -> None:
         """Serve until told to stop or idle; holds afterwards: all children have ended."""
         earlier = read_json(self.place.host_file) or {}
-        self.next_worker = earlier.get("next_worker", 1)
-        for name in earlier.get("workers", ()):
+        # A name is one life: claims of a worker that has ended must never look like a living one's.
+        roll = read_json(self.place.roll_file) or {}
+        self.next_worker = roll.get("next_worker", 1)
+        for name in roll.get("workers", ()):
             self.gone[name] = (time.monotonic(), "was ended together with its host")
         answering = await asyncio.start_unix_server(self._answer, path=str(self.runtime / "host"))
         loop = asyncio.get_running_loop()
@@ -159,13 +161,12 @@ class Host:
             {"kernel": kernel, "pool": pool, "elf": list(elf), "count": None if elf else count}
             for (kernel, pool, elf), count in groups.items()
         ]
+        write_json(self.place.roll_file, {"next_worker": self.next_worker, "workers": sorted(self.workers)})
         write_json(
             self.place.host_file,
             {
                 "pid": os.getpid(),
                 "socket": str(self.runtime / "host"),
-                "next_worker": self.next_worker,
-                "workers": sorted(self.workers),
                 "wanted": wanted,
             },
         )

@@ -69,6 +69,11 @@ class Place:
         return self.state_dir / "host.json"
 
     @property
+    def roll_file(self) -> Path:
+        """The last workers and the next one's number; stays when the host ends."""
+        return self.state_dir / "workers.json"
+
+    @property
     def marks_file(self) -> Path:
         return self.state_dir / "marks.json"
 
