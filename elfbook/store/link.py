@@ -188,11 +188,6 @@ class Link:
     def connected(self) -> bool:
         return self.nc.is_connected
 
-    @property
-    def max_bytes(self) -> int:
-        """Largest message the server takes, headers included, with room left for ours."""
-        return self.nc.max_payload - 4096
-
     async def publish(
         self, subject: str, data: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
     ) -> None:

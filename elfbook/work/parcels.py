@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -71,13 +70,6 @@ def chunks_of(path: Path) -> Iterator[bytes]:
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
-
-
-def hash_of_file(path: Path) -> str:
-    sha = hashlib.sha256()
-    for chunk in chunks_of(path):
-        sha.update(chunk)
-    return sha.hexdigest()
 
 
 @dataclass(eq=False)
