@@ -281,11 +281,26 @@ def test_up_status_worker_down(folder: Path) -> None:
 
 def test_what_was_only_starting_is_ended_too(tmp_path: Path) -> None:
     program = "import time; time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", program, "elfbook.host.host", "--state-dir", str(tmp_path)])
-    assert list(processes_of(Place(tmp_path), "elfbook.host.host")) == [process.pid]
-    show.end_all(Place(tmp_path))
-    assert process.wait(5) == -signal.SIGKILL
-    assert list(processes_of(Place(tmp_path))) == []
+    words = [sys.executable, "-c", program, "elfbook.host.host", "--state-dir", str(tmp_path)]
+    with subprocess.Popen(words) as process:
+        try:
+            assert list(processes_of(Place(tmp_path), "elfbook.host.host")) == [process.pid]
+            show.end_all(Place(tmp_path))
+            assert process.wait(5) == -signal.SIGKILL
+            assert list(processes_of(Place(tmp_path))) == []
+        finally:
+            process.kill()
+
+
+def test_a_process_is_found_from_its_first_moment_on(tmp_path: Path) -> None:
+    """For that moment it has a program and no words yet: seen once in ten times on two cores."""
+    words = ["/bin/sh", "-c", "read line", "elfbook.host.host", str(tmp_path)]
+    for _ in range(100):
+        with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+            try:
+                assert list(processes_of(Place(tmp_path))) == [process.pid]
+            finally:
+                process.kill()
 
 
 def test_a_page_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -75,8 +75,22 @@ def command_lines() -> Iterator[tuple[int, list[str]]]:
     """Every process that this user may look at, with the words that started it."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            words = words_of(entry)
         except OSError:
             continue  # it has ended in between
         if words[0]:  # a zombie has none: it has ended, its parent has yet to notice
             yield int(entry.name), words
+
+
+def words_of(entry: Path) -> list[str]:
+    """The words that started a process; one empty word when it has none.
+
+    The system gives a new process its program a moment before its words, and whoever started it
+    may look in between. Zombies and the system's own threads have neither.
+    """
+    patience = time.monotonic() + LOOK_S
+    while True:
+        words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        if words[0] or not os.readlink(entry / "exe") or time.monotonic() > patience:
+            return words
+        time.sleep(0.001)
