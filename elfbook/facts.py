@@ -40,8 +40,8 @@ class Failed(Event, frozen=True, tag="failed"):
 
     failure: Failure = Failure(type="", message="")
     outcome: str = "crashed"
-    """`failed` for an exception that says it was anticipated, `crashed` for any other,
-    `timed out`, or `refused` when the code or arguments could not be loaded."""
+    """`failed` for an exception that says it was anticipated, `crashed` for any other, `timed out`,
+    `out of memory`, or `refused` when the code or arguments could not be loaded."""
     worker: str = ""
     elapsed_s: float = 0.0
     final: bool = False

@@ -139,15 +139,25 @@ class JobSpec(Struct, frozen=True):
     """Line of the call in the flow's cell, from 1; 0 when there is no cell."""
     blobs: tuple[ValueRef, ...] = ()
     """Large literals that the arguments name by digest."""
+    retries: int | None = None
+    """The task's own `Policy.retries`; None for the run's."""
+    timeout_s: float | None = None
+    """The task's own `Policy.timeout_s`; None for the run's."""
+    limit: str = ""
+    """The task's own `Policy.limit`; empty for the run's."""
+
+
+PRIORITIES = ("high", "normal", "low")
+"""What the numbers of `Policy.priority` mean."""
 
 
 class Policy(Struct, frozen=True):
     """How the jobs of a run are tried."""
 
     retries: int = 0
-    """Further attempts after an exception or a timeout."""
+    """Further attempts after an exception."""
     lost_retries: int = 3
-    """Further attempts after a worker or kernel died; counted apart from `retries`."""
+    """Further attempts after a worker or kernel died; counted apart, like the next two."""
     backoff_s: float = 1.0
     """Wait before the second attempt; doubled each time, at most backoff_limit_s."""
     backoff_limit_s: float = 60.0
@@ -157,6 +167,16 @@ class Policy(Struct, frozen=True):
     """`retry`, or `fail` for at-most-once."""
     pool: str = "main"
     """Which workers may take the anonymous jobs."""
+    memory_retries: int = 1
+    """Further attempts after one that ran out of memory; none with `on_lost` `fail`."""
+    timeout_retries: int | None = None
+    """Further attempts after a timeout; None for as many as `retries` says."""
+    deadline_s: float | None = None
+    """Limit of the whole run, from its submission or its last retry on; None for none."""
+    priority: int = 1
+    """Index into PRIORITIES: jobs of a smaller number are offered first."""
+    limit: str = ""
+    """`api:3`: of all jobs under the name `api`, in whatever run, at most 3 run at once."""
 
 
 class Graph(Struct, frozen=True):

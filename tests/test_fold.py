@@ -32,6 +32,7 @@ from elfbook.log.fold import (
     backoff,
     due,
     fold,
+    policy_of,
     roots_of_trouble,
     run_outcome,
     start,
@@ -46,8 +47,8 @@ SKIPPED, CANCELLED, REOPENED = Skipped("n", because=0), Cancelled("n"), Reopened
 PROMPT = Policy(retries=2, lost_retries=1, backoff_s=0.0)
 
 
-def job(*parents: int, after: tuple[int, ...] = (), turn: int | None = None) -> JobSpec:
-    return JobSpec(elf=0, task="task_t", arguments=b"", parents=parents, after=after, turn=turn)
+def job(*parents: int, **more: object) -> JobSpec:
+    return JobSpec(elf=0, task="task_t", arguments=b"", parents=parents, **more)
 
 
 def graph(*jobs: JobSpec, policy: Policy = Policy()) -> Graph:  # noqa: B008 - it is frozen
@@ -168,6 +169,51 @@ def test_budgets(policy: Policy, facts: list[AnyEvent], state: str, tried: int, 
     run(0, *facts)
     now = run.state.jobs[0]
     assert (now.state, now.tried, now.lost) == (state, tried, lost)
+
+
+SLOW, LARGE = Failed("n", outcome="timed out"), Failed("n", outcome="out of memory")
+OVERDUE = Failed("n", outcome="timed out", final=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "facts", "state"),
+    [
+        (Policy(), [CLAIMED, LARGE], "waiting"),  # one more try is allowed unasked
+        (Policy(retries=9), [CLAIMED, LARGE] * 2, "failed"),
+        (Policy(memory_retries=2), [CLAIMED, LARGE] * 2, "waiting"),
+        (Policy(memory_retries=0), [CLAIMED, LARGE], "failed"),
+        (Policy(memory_retries=9, on_lost="fail"), [CLAIMED, LARGE], "failed"),
+        (Policy(), [CLAIMED, SLOW], "failed"),
+        (Policy(retries=2), [CLAIMED, SLOW] * 2, "waiting"),  # as many as for exceptions, and apart
+        (Policy(retries=2), [CLAIMED, SLOW] * 3, "failed"),
+        (Policy(retries=2), [CLAIMED, SLOW, CLAIMED, FAILED] * 2, "waiting"),
+        (Policy(retries=0, timeout_retries=1), [CLAIMED, SLOW], "waiting"),
+        (Policy(retries=9, timeout_retries=0), [CLAIMED, SLOW], "failed"),
+        (Policy(retries=9, timeout_retries=9), [CLAIMED, OVERDUE], "failed"),
+        (Policy(retries=9), [OVERDUE], "failed"),  # a run's limit also ends what has not begun
+        (
+            Policy(retries=1, lost_retries=1, memory_retries=1, timeout_retries=1),
+            [CLAIMED, FAILED, CLAIMED, LOST, CLAIMED, LARGE, CLAIMED, SLOW],
+            "waiting",
+        ),
+        (Policy(), [CLAIMED, LARGE, REOPENED, CLAIMED, LARGE], "waiting"),
+        (Policy(retries=1), [CLAIMED, SLOW, REOPENED, CLAIMED, SLOW], "waiting"),
+    ],
+)
+def test_memory_and_time_have_budgets_of_their_own(policy: Policy, facts: list[AnyEvent], state: str) -> None:
+    run = Told(job(), policy=policy)
+    run(0, *facts)
+    assert run.state.jobs[0].state == state
+
+
+def test_a_task_may_have_limits_of_its_own() -> None:
+    run = Told(job(retries=1, timeout_s=9.0), job(limit="api:2"), policy=Policy(retries=0, lost_retries=5))
+    assert policy_of(run.state.graph, 0) == Policy(retries=1, timeout_s=9.0, lost_retries=5)
+    assert policy_of(run.state.graph, 1) == Policy(limit="api:2", lost_retries=5)
+    for number, state in ((0, "waiting"), (1, "failed")):
+        run(number, CLAIMED, FAILED)
+        assert run.state.jobs[number].state == state
+    assert policy_of(graph(job(retries=0), policy=Policy(retries=3)), 0).retries == 0
 
 
 @pytest.mark.parametrize(

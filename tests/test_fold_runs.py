@@ -69,6 +69,7 @@ def graphs(draw: st.DrawFn, size: int = 7) -> Graph:
         retries=draw(st.integers(0, 2)), lost_retries=draw(st.integers(0, 2)),
         backoff_s=draw(st.sampled_from([0.0, 5.0])),
         on_lost=draw(st.sampled_from(["retry", "retry", "fail"])),
+        memory_retries=draw(st.integers(0, 1)), timeout_retries=draw(st.sampled_from([None, 0, 1])),
     )
     return Graph(elves=(), jobs=tuple(jobs), result=b"", policy=policy)
 
@@ -77,6 +78,7 @@ def events(size: int) -> st.SearchStrategy[AnyEvent]:
     return st.one_of(
         st.sampled_from([Claimed("n", worker="w"), Succeeded("n")]),
         st.sampled_from([Claimed("n"), Failed("n"), Failed("n", final=True), Lost("n"), Released("n")]),
+        st.sampled_from([Failed("n", outcome="timed out"), Failed("n", outcome="out of memory")]),
         st.sampled_from([Cancelled("n"), Reopened("n"), Reopened("n", revision="r2")]),
         st.builds(Skipped, st.just("n"), because=st.integers(0, size - 1)),
     )

@@ -65,6 +65,13 @@ graph = Graph(
     policy=policy,
     blobs=(large,),
 )
+limited = Graph(
+    elves=(use,),
+    jobs=(JobSpec(elf=0, task="task_load", arguments=b"", retries=0, timeout_s=2.5, limit="disk:1"),),
+    result=b"result",
+    blobs=(large,),
+    policy=Policy(memory_retries=0, timeout_retries=4, deadline_s=60.0, priority=2, limit="api:3"),
+)
 frame = Frame(
     filename="/tmp/ipykernel_1/1.py",
     line=3,
@@ -123,6 +130,7 @@ STORED: dict[str, object] = {
     "cancelled": Cancelled(nonce="n1", why="asked"),
     "reopened": Reopened(nonce="n1", revision="c3" * 32, code=large),
     "graph": graph,
+    "graph_with_limits": limited,
     "manifest": Manifest(
         flow="crawl",
         number=7,

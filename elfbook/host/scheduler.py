@@ -18,7 +18,7 @@ import msgspec
 from elfbook.errors import InternalError, StoreCorrupt, Untrusted
 from elfbook.facts import Claimed, Lost, Skipped, State, Succeeded
 from elfbook.host.placement import Placement
-from elfbook.log.fold import Action, Offer, RunState, Skip, due, fold, start
+from elfbook.log.fold import Action, Offer, RunState, Skip, due, fold, policy_of, start
 from elfbook.model import Beat, Dispatch, Manifest, Settled, ValueRef
 from elfbook.store.beside import Beside
 from elfbook.store.graphstore import graph_of
@@ -274,7 +274,7 @@ class Scheduler:
             inputs=inputs,
             bundle=bundle,
             blobs=spec.blobs,
-            timeout_s=graph.policy.timeout_s,
+            timeout_s=policy_of(graph, action.job).timeout_s,
         )
 
     # ------------------------------------------------------------------ named elves

@@ -39,6 +39,7 @@ from elfbook.log.states import (
     WAITING,
     JobNow,
     backoff,
+    policy_of,
     step,
 )
 from elfbook.model import Graph, Struct
@@ -53,6 +54,7 @@ __all__ = [
     "backoff",
     "due",
     "fold",
+    "policy_of",
     "roots_of_trouble",
     "run_outcome",
     "start",
@@ -137,7 +139,7 @@ def fold(state: RunState, stored: Stored) -> list[Action]:
         return []
     now.seq = stored.seq
     old = now.state
-    if step(now, stored, state.graph.policy, state.run_key):
+    if step(now, stored, policy_of(state.graph, stored.job), state.run_key):
         state.counts[old] -= 1
         state.counts[now.state] += 1
         now.because = _because(state, stored)

@@ -27,6 +27,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 
+import msgspec
+
 from elfbook.facts import (
     AnyEvent,
     Cancelled,
@@ -41,7 +43,7 @@ from elfbook.facts import (
     Stored,
     Succeeded,
 )
-from elfbook.model import Policy, ValueRef
+from elfbook.model import Graph, Policy, ValueRef
 
 # Local names: this runs for every fact of every run, and an enum's members are slow to look up.
 WAITING, RUNNING, DONE = State.WAITING, State.RUNNING, State.DONE
@@ -91,9 +93,10 @@ class JobNow:
     seq: int = 0
     """Of the job's last record, ignored ones too: what the next write expects. 0 for none."""
     tried: int = 0
-    """Failed attempts since the last Reopened."""
+    """Attempts that raised, since the last Reopened; each of the other ends has its own count."""
     lost: int = 0
-    """Lost attempts since the last Reopened."""
+    timed_out: int = 0
+    out_of_memory: int = 0
     event: AnyEvent | None = None
     """The last fact that the table took; a Succeeded while, and only while, it is DONE."""
     started_at: float | None = None
@@ -108,6 +111,8 @@ class JobNow:
     """The code that the last Reopened asked for; empty for the run's own."""
     code: ValueRef | None = None
     """The encoded Revision of `revision`, when the manifest does not hold it."""
+    reopened_at: float = 0.0
+    """When it was last Reopened, by the server's clock; 0.0 for never."""
     not_before: float = 0.0
     """Seconds since the epoch before which it is not to start; 0.0 for at once."""
     because: int | None = None
@@ -136,7 +141,7 @@ def step(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> bool:
     elif kind is Released:
         now.attempt -= 1
     elif kind is Reopened:
-        _renew(now, event)
+        _renew(now, stored)
     else:
         now.history = (*now.history, stored)
     if target is BUDGETED:
@@ -150,9 +155,11 @@ def step(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> bool:
     return True
 
 
-def _renew(now: JobNow, event: Reopened) -> None:
+def _renew(now: JobNow, stored: Stored) -> None:
     """Give the job its budgets back, and the code to run from now on."""
-    now.tried = now.lost = 0
+    event = stored.event
+    now.tried = now.lost = now.timed_out = now.out_of_memory = 0
+    now.reopened_at = stored.at
     # Without a revision the code stays what it is: a retry from a shell, which knows no cells,
     # must not go back to the code that a retry in the notebook has mended.
     if event.revision:
@@ -161,17 +168,41 @@ def _renew(now: JobNow, event: Reopened) -> None:
 
 def _spend(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> State:
     """Count a bad attempt: WAITING, and since when, if there may be another; else FAILED."""
-    event = stored.event
-    if isinstance(event, Lost):
-        now.lost = count = now.lost + 1
-        over = policy.on_lost == "fail" or count > policy.lost_retries
-    else:
-        now.tried = count = now.tried + 1
-        over = event.final or count > policy.retries
-    if over:
+    kind = budget_of(stored.event)
+    count = getattr(now, kind) + 1
+    setattr(now, kind, count)
+    if getattr(stored.event, "final", False) or count > allowed(policy, kind):
         return FAILED
     now.not_before = stored.at + backoff(policy, run_key, stored.job, count)
     return WAITING
+
+
+def budget_of(event: Failed | Lost) -> str:
+    """Which count of JobNow an attempt goes to that ended so."""
+    if isinstance(event, Lost):
+        return "lost"
+    return {"timed out": "timed_out", "out of memory": "out_of_memory"}.get(event.outcome, "tried")
+
+
+def allowed(policy: Policy, budget: str) -> int:
+    """How many attempts may end so and still be followed by another."""
+    # With `fail` nothing is repeated whose effect nobody can know, and a kernel that was ended
+    # for want of memory may have had its effect like any other that was lost.
+    if policy.on_lost == "fail" and budget in ("lost", "out_of_memory"):
+        return 0
+    if budget == "timed_out" and policy.timeout_retries is not None:
+        return policy.timeout_retries
+    return {"lost": policy.lost_retries, "out_of_memory": policy.memory_retries}.get(budget, policy.retries)
+
+
+def policy_of(graph: Graph, job: int) -> Policy:
+    """How one job is tried: as its run says, unless its task has said otherwise."""
+    spec = graph.jobs[job]
+    if spec.retries is None and spec.timeout_s is None and not spec.limit:
+        return graph.policy
+    given = {name: getattr(spec, name) for name in ("retries", "timeout_s", "limit")}
+    own = {name: value for name, value in given.items() if value not in (None, "")}
+    return msgspec.structs.replace(graph.policy, **own)
 
 
 def backoff(policy: Policy, run_key: str, job: int, tried: int) -> float:

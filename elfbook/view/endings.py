@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from elfbook.facts import Failed, Lost, State
-from elfbook.log.fold import RunState, roots_of_trouble
+from elfbook.log.fold import RunState, policy_of, roots_of_trouble
+from elfbook.log.states import allowed, budget_of
 from elfbook.model import Failure, Manifest
 from elfbook.view.failures import FailedJob, label_of, last_own_frame
 from elfbook.view.outline import job_label, owner_of, task_name
@@ -32,7 +33,9 @@ def failed_job(
 ) -> FailedJob:
     """One failed job in words."""
     spec, now = state.graph.jobs[job], state.jobs[job]
-    event, policy = now.event, state.graph.policy
+    event, policy = now.event, policy_of(state.graph, job)
+    kind = budget_of(event) if isinstance(event, Failed | Lost) else "tried"
+    tried, most = getattr(now, kind), allowed(policy, kind)
     owner = owner_of(state.graph.elves[spec.elf])
     label = job_label(spec)
     shown: dict[str, object] = {"call": f"{owner}.{label}"}
@@ -40,10 +43,8 @@ def failed_job(
         shown["error"] = lost_sentence(event, static=static)
         told = "Last output:" in event.why and len(event.last_output.splitlines()) <= 1
         shown["last_output"] = "" if static or told else event.last_output
-        tried, allowed = now.lost, policy.lost_retries
     else:
         failure = event.failure if isinstance(event, Failed) else Failure("", "")
-        tried, allowed = now.tried, policy.retries
         if failure.inputs or event.outcome != "refused":
             shown["call"] = f"{owner}.{spec.task}({one_line(failure.inputs)})"
         shown["error"] = f"{failure.type}: {failure.message}".removesuffix(": ")
@@ -53,7 +54,7 @@ def failed_job(
             sentence = timed_out_sentence(label, event, policy.timeout_s, labels, static=static)
             shown |= {"call": f"{owner}.{label}", "error": sentence, "failure": None}
     if not static:
-        attempt = f"attempt {count(tried)} of {count(max(allowed + 1, tried))}"
+        attempt = f"attempt {count(tried)} of {count(max(most + 1, tried))}"
         shown["where"] = f"{event.worker}, {attempt}" if event.worker else attempt
         cell = manifest.origin.cell
         shown["started_by"] = f"{cell}, line {spec.line}" if cell and spec.line else ""

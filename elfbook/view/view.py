@@ -167,11 +167,12 @@ def title_of(flow: str, state: RunState) -> str:
 
 def ran_again(now: JobNow) -> bool:
     """True for a job that a person had run once more after it had ended."""
-    # `tried` and `lost` count since the last Reopened only, and the first end is a job's last
+    # The budgets count since the last Reopened only, and the first end is a job's last
     # without one: whatever else is in its history was before a Reopened.
     kinds = [type(stored.event) for stored in now.history]
     attempts = kinds.count(Failed) + kinds.count(Lost)
-    return attempts > now.tried + now.lost or len(kinds) - attempts > 1
+    counted = now.tried + now.lost + now.timed_out + now.out_of_memory
+    return attempts > counted or len(kinds) - attempts > 1
 
 
 def rows_of(state: RunState, *, static: bool) -> tuple[TaskRow, ...]:

@@ -226,7 +226,7 @@ def test_a_lost_worker_is_one_sentence_with_its_last_output(story: Callable, cal
     told.tell(0, Lost("n", 1, "worker-1 was killed by the system (signal 9)", "worker-1", "loading…"))
     lines = text(told.look()).splitlines()
     assert lines[5:9] == [
-        '  Greeter("ann").task_hello[0]                          worker-1, attempt 1 of 4',
+        '  Greeter("ann").task_hello[0]                          worker-1, attempt 1 of 1',
         "  WorkerLost: worker-1 was killed by the system (signal 9)",
         "  last output:",
         "    loading…",
