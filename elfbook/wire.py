@@ -152,6 +152,11 @@ class Names:
     def holder(self, elf_name: str) -> str:
         return f"{self._root}.holder.{elf_name}"
 
+    @property
+    def barrier(self) -> str:
+        """Records that say nothing but that they are there."""
+        return f"{self._root}.barrier"
+
     @staticmethod
     def job_of(subject: str) -> tuple[str, int]:
         """The run and job that a subject of the JOBS stream names."""
@@ -195,6 +200,11 @@ class Names:
         """Whoever hears a message here says at once that it is alive."""
         return f"{self._root}.census"
 
+    @property
+    def epoch(self) -> str:
+        """The store's new epoch is said here."""
+        return f"{self._root}.epoch"
+
     def gone(self, worker: str) -> str:
         return f"{self._root}.gone.{worker}"
 
@@ -217,7 +227,7 @@ class Names:
         root = self._root
         return {
             self.runs: [f"{root}.run.>", f"{root}.settled.>"],
-            self.jobs: [f"{root}.job.>", f"{root}.keep.>", f"{root}.holder.>"],
+            self.jobs: [f"{root}.job.>", f"{root}.keep.>", f"{root}.holder.>", f"{root}.barrier"],
             self.work: [f"{root}.work.>"],
             self.blobs: [f"{root}.blob.>"],
             self.output: [f"{root}.out.>"],

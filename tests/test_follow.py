@@ -155,7 +155,7 @@ async def test_a_follower_that_is_left_leaves_nothing_on_the_server(mycelium, re
         return not answer.get("consumers")
 
     await until(none_left)
-    assert mycelium.link.on_return == []
+    assert mycelium.link.on_return == [mycelium._back]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -221,7 +221,7 @@ async def test_a_store_that_went_backwards_is_named(mycelium, reading, until) ->
     await add(mycelium, 0)
     await until(lambda: len(here.entries) == FEW)
     await mycelium.link.api(f"STREAM.DELETE.{mycelium.names.jobs}")
-    await mycelium.ensure_streams()
+    await mycelium.streams.ensure()
     with pytest.raises(StoreRegressed, match=f"was at {FEW} and is at 0 now"):
         await asyncio.wait_for(here.task, 20)
     here.task = asyncio.create_task(asyncio.Event().wait())
@@ -235,7 +235,7 @@ async def test_a_store_that_has_lost_a_whole_stream_is_named(mycelium, reading, 
     with pytest.raises(StoreRegressed, match="lost all of"):
         await asyncio.wait_for(here.task, 20)
     here.task = asyncio.create_task(asyncio.Event().wait())
-    await mycelium.ensure_streams()
+    await mycelium.streams.ensure()
 
 
 async def test_an_older_copy_of_the_store_is_named(place: Place, until) -> None:

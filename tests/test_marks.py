@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elfbook.store.marks import Mark, losses
+from elfbook.store.marks import Mark, Marks, losses, remembered
 
 DAY, NEXT_DAY = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 
@@ -22,8 +22,8 @@ DAY, NEXT_DAY = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
         pytest.param(Mark(DAY, 9, 7), Mark(DAY, 12, 12), [], id="holes that were filled"),
         pytest.param(Mark(DAY, 0, 0), Mark(DAY, 0, 0), [], id="empty"),
         pytest.param(Mark(DAY, 9, 9), None, ["JOBS with its 9 records is gone"], id="gone"),
-        pytest.param(Mark(DAY, 9, 9), Mark(NEXT_DAY, 0, 0), ["is gone and was made anew"], id="made anew"),
-        pytest.param(Mark(DAY, 9, 9), Mark(NEXT_DAY, 20, 20), ["made anew"], id="made anew, and longer now"),
+        pytest.param(Mark(DAY, 9, 9), Mark(NEXT_DAY, 0, 0), ["JOBS with its 9 records is gone"], id="made anew"),
+        pytest.param(Mark(DAY, 9, 9), Mark(NEXT_DAY, 20, 20), ["is gone"], id="made anew, and longer now"),
         pytest.param(
             Mark(DAY, 9, 9),
             Mark(DAY, 6, 6),
@@ -54,6 +54,13 @@ def test_each_stream_is_judged_by_itself() -> None:
     whole, short = Mark(DAY, 9, 9), Mark(DAY, 5, 5)
     before = {"RUNS": whole, "JOBS": whole, "BLOBS": whole}
     assert [line.split()[0] for line in losses(before, {"RUNS": whole, "JOBS": short})] == ["JOBS", "BLOBS"]
+
+
+def test_marks_of_earlier_versions_are_read() -> None:
+    mark = {"created": DAY, "last": 9, "messages": 8}
+    assert remembered({}) == Marks()
+    assert remembered({"JOBS": mark}) == Marks(streams={"JOBS": Mark(DAY, 9, 8)})
+    assert remembered({"streams": {"JOBS": mark}, "epoch": 7}) == Marks({"JOBS": Mark(DAY, 9, 8)}, 7)
 
 
 counts = st.integers(0, 50)

@@ -26,7 +26,7 @@ from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.host.hostfile import ASK_S, IDLE_S, last_line
 from elfbook.model import Beat
 from elfbook.store.link import Message, Refused, Unanswered
-from elfbook.store.marks import Mark, losses
+from elfbook.store.marks import Marks, losses, remembered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import ensure_server, locked, stop_server
@@ -139,18 +139,20 @@ class Host:
 
     async def _compare_marks(self) -> None:
         """Notice a store that is shorter than it was, and remember how far it has come now."""
-        before = {
-            stream: msgspec.convert(mark, Mark)
-            for stream, mark in (read_json(self.place.marks_file) or {}).items()
-        }
+        before = remembered(read_json(self.place.marks_file) or {})
         now = await self.mycelium.marks()
-        for line in losses(before, now):
-            log.error("%s", line)
-            self.losses.append(line)
-        if now != before:
-            write_json(
-                self.place.marks_file, {stream: msgspec.to_builtins(mark) for stream, mark in now.items()}
-            )
+        lost = losses(before.streams, now)
+        for line in lost:
+            if line not in self.losses:
+                log.error("%s", line)
+                self.losses.append(line)
+        epoch = await self.mycelium.streams.epoch()
+        if epoch and (lost or epoch < before.epoch):
+            await self.mycelium.renew_epoch(before.epoch)
+        # A stream that is gone stays in mind: whoever makes it anew must not make it look whole.
+        after = Marks(streams=before.streams | now, epoch=max(before.epoch, self.mycelium.epoch))
+        if after != before:
+            write_json(self.place.marks_file, msgspec.to_builtins(after))
 
     def _save(self) -> None:
         groups: dict[tuple[str, str, tuple[str, ...]], int] = {}

@@ -7,6 +7,8 @@ are never trimmed, so a stream that ends earlier than it did, or has holes, has 
 
 from __future__ import annotations
 
+import msgspec
+
 from elfbook.model import Struct
 
 
@@ -21,13 +23,26 @@ class Mark(Struct, frozen=True):
     """How many it holds."""
 
 
+class Marks(Struct, frozen=True):
+    """All that is remembered of a store outside of it."""
+
+    streams: dict[str, Mark] = msgspec.field(default_factory=dict)
+    epoch: int = 0
+    """The largest that the store has had."""
+
+
+def remembered(stored: dict) -> Marks:
+    """The marks in a file; those of earlier versions had the streams only."""
+    return msgspec.convert(stored if "streams" in stored or not stored else {"streams": stored}, Marks)
+
+
 def losses(before: dict[str, Mark], now: dict[str, Mark]) -> list[str]:
     """What has been lost since the marks were taken, a sentence for each stream; mostly none."""
     lines = []
     for stream, mark in before.items():
         found = now.get(stream)
         if found is None or found.created != mark.created:
-            lines.append(f"{stream} with its {mark.messages} records is gone and was made anew")
+            lines.append(f"{stream} with its {mark.messages} records is gone")
         elif found.last < mark.last:
             lines.append(
                 f"{stream} has lost its newest records: it was at {mark.last} and is at {found.last} now"

@@ -25,22 +25,19 @@ from dataclasses import dataclass, field
 from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
 from elfbook.facts import AnyEvent, Stored
 from elfbook.model import INLINE_LIMIT, Beat, Dispatch, Manifest, Output, Settled, ValueRef
+from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
-from elfbook.store.follow import Follower, Taker
+from elfbook.store.follow import RETRY_S, Follower, Taker
 from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Refused, Unanswered, refusal
 from elfbook.store.marks import Mark
+from elfbook.store.streams import Streams
 from elfbook.store.writer import Conflict, Writer
 from elfbook.wire import Names, decode, decode_event, decode_sealed, digest_of, encode, encode_sealed
 
 log = logging.getLogger("elfbook")
 
-EXISTS = 10058
 ATOMIC_SINCE = (2, 12, 1)
 HOLD_S = 30.0
-OUTPUT_BYTES = tuple(size * 1024 * 1024 for size in (2048, 256, 32))
-"""At most so much output is kept: as much of the first as the server has disk for."""
-OUTPUT_AGE_S = 30 * 24 * 3600
-NANO = 1_000_000_000
 UNVERIFIED = "unverified"
 
 
@@ -65,8 +62,13 @@ class Mycelium:
     address: Address
     durability: str
     """`durable`, `fast`, or `unverified` when the server does not say."""
+    streams: Streams
     jobs: Writer
     runs: Writer
+    epoch: int = 0
+    """Larger whenever the store is another one or has gone backwards: (epoch, sequence) always grows.
+    Read when this opens and after each reconnect."""
+    _beside: Beside = field(default_factory=Beside)
     _locate: Callable[[], str | None] | None = None
     _bulk: Link | None = None
     _bulk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -100,23 +102,34 @@ class Mycelium:
             key=key,
             address=address,
             durability=await read_durability(address),
+            streams=Streams(link, names, atomic),
             jobs=Writer(link, names.jobs, atomic),
             runs=Writer(link, names.runs, atomic),
             _locate=locate,
         )
         try:
-            await made.ensure_streams()
+            await made._begin()
         except (Unanswered, Refused) as error:
             await link.close()
             raise MyceliumError(
                 f"the server at {address.url.rpartition('@')[2]} has no JetStream for us: {error}",
                 hint="Start nats-server with JetStream enabled (-js), or use the embedded one:  %elf up",
             ) from error
-        made.jobs.start()
-        made.runs.start()
+        except BaseException:
+            await link.close()
+            raise
         return made
 
+    async def _begin(self) -> None:
+        await self.streams.ensure()
+        await self.link.subscribe(self.names.epoch, self._hear_epoch)
+        self.link.on_return.append(self._back)
+        self.epoch = await self.streams.epoch()
+        self.jobs.start()
+        self.runs.start()
+
     async def close(self) -> None:
+        await self._beside.close()
         await self.jobs.close()
         await self.runs.close()
         for link in (self._bulk, self.link):
@@ -125,67 +138,41 @@ class Mycelium:
 
     # ------------------------------------------------------------------ streams
 
-    async def ensure_streams(self) -> None:
-        """All five streams exist; existing ones are left as they are."""
-        for stream in (self.names.runs, self.names.jobs, self.names.blobs, self.names.output):
-            await self._ensure(stream)
-        await self.ensure_work()
-
     async def ensure_work(self) -> None:
         """The work queue exists; it has to be made anew after each server restart."""
-        await self._ensure(self.names.work)
-
-    async def _ensure(self, stream: str) -> None:
-        names = self.names
-        config: dict[str, object] = {
-            "name": stream,
-            "subjects": names.stream_subjects()[stream],
-            "storage": "file",
-            "retention": "limits",
-            "discard": "new",
-            "num_replicas": 1,
-            "allow_direct": stream in (names.blobs, names.output),
-        }
-        if stream == names.work:
-            config |= {
-                "storage": "memory",
-                "retention": "workqueue",
-                "max_msgs_per_subject": 1,
-                "discard_new_per_subject": True,
-            }
-        elif stream == names.output:
-            config |= {"discard": "old", "max_age": OUTPUT_AGE_S * NANO}
-            await self._ensure_bounded(stream, config)
-            return
-        elif self.jobs.atomic:
-            config["allow_atomic"] = True
-        await self._create(stream, config)
-
-    async def _create(self, stream: str, config: dict[str, object]) -> None:
-        try:
-            await self.link.api(f"STREAM.CREATE.{stream}", config)
-        except Refused as error:
-            if error.code != EXISTS:
-                raise
-
-    async def _ensure_bounded(self, stream: str, config: dict[str, object]) -> None:
-        """The server sets a stream's limit aside, so on a disk that is nearly full it has to be lower."""
-        for limit in OUTPUT_BYTES:
-            try:
-                await self._create(stream, {**config, "max_bytes": limit})
-                return
-            except Refused as error:
-                if error.code not in TOO_MUCH or limit == OUTPUT_BYTES[-1]:
-                    raise
+        await self.streams.ensure_work()
 
     async def marks(self) -> dict[str, Mark]:
         """How far each of the streams that are never trimmed has come."""
-        marks = {}
-        for stream in (self.names.runs, self.names.jobs, self.names.blobs):
-            facts = await self.link.api(f"STREAM.INFO.{stream}")
-            state = facts["state"]
-            marks[stream] = Mark(created=facts["created"], last=state["last_seq"], messages=state["messages"])
-        return marks
+        return await self.streams.marks()
+
+    async def renew_epoch(self, above: int = 0) -> None:
+        """Holds afterwards: the store's epoch is larger than ever, and whoever is connected hears of it."""
+        self.epoch = await self.streams.renew_epoch(max(above, self.epoch))
+        await self.link.publish(self.names.epoch, b"%d" % self.epoch)
+
+    async def barrier(self) -> int:
+        """The sequence of a record written now.
+
+        Who has read JOBS up to it has read all that was stored before the call. `jobs_end` does
+        not promise that: a server that has just started may not know its newest records yet.
+        """
+        return await self.jobs.write(self.names.barrier, b"", None)
+
+    def _hear_epoch(self, message: Message) -> None:
+        if message.data.isdigit():
+            self.epoch = max(self.epoch, int(message.data))
+
+    def _back(self) -> None:
+        self._beside.run(self._read_epoch())
+
+    async def _read_epoch(self) -> None:
+        while True:
+            try:
+                self.epoch = max(self.epoch, await self.streams.epoch())
+                return
+            except (Unanswered, Refused):
+                await asyncio.sleep(RETRY_S)
 
     # ------------------------------------------------------------------ runs
 

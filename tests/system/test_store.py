@@ -96,6 +96,7 @@ async def test_a_store_that_was_lost_is_said_to_be(tree, client, book, gates, un
     gate = book.names["Gate"]()
     run = await book.submit("lost", lambda: gate.task_pass(str(gates.folder), "x"))
     await book.running(run, 0)
+    epoch = client.mycelium.epoch
     facts = await asyncio.to_thread(tree.facts)
     tree.send(facts.pid, signal.SIGSTOP)  # so that it does not start the server meanwhile
     tree.send(facts.server_pid, signal.SIGKILL)
@@ -104,3 +105,7 @@ async def test_a_store_that_was_lost_is_said_to_be(tree, client, book, gates, un
     tree.send(facts.pid, signal.SIGCONT)
     with pytest.raises(StoreRegressed, match="lost"):
         await asyncio.wait_for(run.settled(), 20)
+    await until(lambda: client.mycelium.epoch > epoch + 1)
+    assert [line.split()[0] for line in tree.facts().losses] == [
+        client.mycelium.names.runs, client.mycelium.names.jobs, client.mycelium.names.blobs
+    ]  # fmt: skip
