@@ -27,7 +27,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "code": (
         "cells", "declared", "likeness", "statements", "locate", "parts", "refusals", "closure",
-        "source",
+        "evidence", "source",
     ),
     "tracing": (
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",

@@ -59,7 +59,8 @@ class Portal:
         try:
             while not future.done():
                 tick_s = TICK_S if left_s is None else min(TICK_S, left_s)
-                concurrent.futures.wait([future], timeout=tick_s)
+                with suppress(TimeoutError, concurrent.futures.CancelledError):
+                    future.exception(tick_s)
                 if check is not None and not future.done():
                     check()
                 if left_s is not None and not future.done():

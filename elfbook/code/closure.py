@@ -177,7 +177,7 @@ class Closure:
         for attribute in use.chain:
             if not isinstance(module, ModuleType):
                 return
-            inner = vars(module).get(attribute)
+            inner = self.outside.value(module.__name__, attribute)
             if isinstance(inner, ModuleType) and inner.__name__ == f"{module.__name__}.{attribute}":
                 plain = use.name == inner.__name__.partition(".")[0]  # else bind no further name
                 line = f"import {inner.__name__}" if plain else f"__import__({inner.__name__!r})"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,12 +18,13 @@ from elfbook.code import refusals
 from elfbook.code.cells import span
 from elfbook.code.closure import Closure, Outside
 from elfbook.code.declared import declared_outputs
+from elfbook.code.evidence import Evidence
 from elfbook.code.locate import Script, SourceText, functions_in
 from elfbook.code.parts import MAIN, ImportLine, Part, Statement, WholeModule, captures, digest, pieces, reach
 from elfbook.code.statements import attributes, methods, normal
 from elfbook.model import Parameter, Revision, TaskSpec, ValueRef
 
-__all__ = ["SourceText", "read_elf"]
+__all__ = ["Outside", "Reading", "SourceText", "read_elf", "reading_of"]
 
 _MARK = "__elfbook_task__"
 _KINDS = {
@@ -32,6 +34,19 @@ _KINDS = {
     inspect.Parameter.KEYWORD_ONLY: "keyword",
     inspect.Parameter.VAR_KEYWORD: "variadic keyword",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """An elf as it was read, and what tells whether that is still true."""
+
+    cls: type
+    revision: Revision
+    evidence: Evidence
+
+    def holds(self, cls: type) -> bool:
+        """True if reading `cls` now would give the same revision."""
+        return cls is self.cls and self.evidence.stands()
 
 
 def read_elf(
@@ -53,9 +68,15 @@ def read_elf(
     The digests depend on what the code does and not on its comments, docstrings, layout, cell or
     order. Raises MissingName, CannotSend or another DefinitionError.
     """
+    return reading_of(cls, Outside(text_of, namespace_of, encode, is_library, texts)).revision
+
+
+def reading_of(cls: type, outside: Outside) -> Reading:
+    """The same revision, with what tells whether it need not be read again; raises as `read_elf`."""
     if "." in cls.__qualname__:
         raise refusals.nested_class(cls)
-    closure = Closure(Outside(text_of, namespace_of, encode, is_library, texts))
+    evidence = Evidence(outside)
+    closure = Closure(evidence.outside())
     root = closure.add(cls)
     closure.settle()
     owners = [_Owner.of(each, closure) for each in cls.__mro__ if each is not object]
@@ -65,7 +86,7 @@ def read_elf(
     code = [each for part in every for each in part.code]
     if isinstance(root, ImportLine) and mine.node:
         code.append(normal(mine.node))  # the library's own text, as far as it goes
-    return Revision(
+    revision = Revision(
         elf=cls.__name__,
         digest=digest([f"elf {cls.__name__}", *code]),
         tasks=tuple(_task(name, owners, names, closure) for name in names),
@@ -75,6 +96,8 @@ def read_elf(
         module=MAIN if isinstance(root, ImportLine) else cls.__module__,
         label=mine.script.source.label if mine.script else "",
     )
+    evidence.close(cls, closure)
+    return Reading(cls, revision, evidence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +161,7 @@ def _task(name: str, owners: list[_Owner], names: Mapping[str, type], closure: C
             digest=digest([name, repr(function.__code__.co_code)]),
         )
     module = closure.outside.names(owner.cls.__module__) or {}
-    outputs, types = declared_outputs(getattr(node, "returns", None), {**module, **vars(owner.cls)})
+    outputs, types = declared_outputs(getattr(node, "returns", None), ChainMap(vars(owner.cls), module))
     return TaskSpec(
         name=name,
         line=node.lineno,

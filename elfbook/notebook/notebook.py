@@ -28,6 +28,7 @@ from elfbook.view.outline import job_label
 
 Shell = Any
 
+
 class Notebook(Connection):
     """One notebook, or one script: what has been defined and started in this process."""
 
@@ -51,6 +52,13 @@ class Notebook(Connection):
         self.raw_cells: list[str] = []
         """Texts of the cells that run now, as typed, the outermost first."""
         self.cell_id = ""
+        self._outside = source.Outside(
+            self.texts.of, self.names_of, self.encode, is_library, self.texts.newest_first
+        )
+        self._readings: dict[str, source.Reading] = {}
+        """By the elf's full name, as it was read last."""
+        self._foreign: dict[int, type] = {}
+        """Classes of libraries that are no elves, by id."""
 
     # ------------------------------------------------------------------ this process
 
@@ -116,8 +124,12 @@ class Notebook(Connection):
 
         Of a class of the notebook's own that cannot be, a DefinitionError says so if `strict`.
         """
-        for each in self.reachable():
+        for each in {id(found): found for found in self.reachable()}.values():
+            if id(each) in self._foreign:
+                continue
             if not is_elf(each):
+                if is_library(str(each.__module__)):  # these get no tasks later
+                    self._foreign[id(each)] = each
                 continue
             try:
                 adopt(each)
@@ -148,14 +160,11 @@ class Notebook(Connection):
 
     def read(self, elf: type) -> Revision:
         """The elf's code and all it reaches, as it stands now."""
-        return source.read_elf(
-            elf,
-            text_of=self.texts.of,
-            namespace_of=self.names_of,
-            encode=self.encode,
-            is_library=is_library,
-            texts=self.texts.newest_first,
-        )
+        name = f"{elf.__module__}.{elf.__qualname__}"
+        before = self._readings.get(name)
+        if before is None or not before.holds(elf):
+            before = self._readings[name] = source.reading_of(elf, self._outside)
+        return before.revision
 
     def names_of(self, module: str) -> Mapping[str, object]:
         """The globals of a module, the cells' names for `__main__`; KeyError for an unknown one."""

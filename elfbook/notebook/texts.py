@@ -25,6 +25,8 @@ class Texts:
         """Of magic cells as on the screen, and of cells that earlier kernels ran."""
         self._counted: dict[str, int] = {}
         self._number = getattr(shell, "execution_count", 0)
+        self._loaded: dict[str, tuple[str, object]] = {}
+        """Of files: the module that is made of it, and that module's spec when its text was read."""
 
     def cell_begins(self, raw: str, *, numbered: bool) -> None:
         """A cell with this text is about to run.
@@ -56,8 +58,21 @@ class Texts:
         label = self.label(filename)
         if kept is not None:
             return SourceText(filename, label or kept.label, kept.text)
+        if not label and filename.endswith(".py"):
+            self._follow_reload(filename)
         lines = linecache.getlines(filename) if label or filename.endswith(".py") else []
         return SourceText(filename, label or shown_path(filename), "".join(lines)) if lines else None
+
+    def _follow_reload(self, filename: str) -> None:
+        """Have the file read again if its module has been loaded again: that gave it a new spec.
+
+        A file that was merely edited is not: what runs here is still the text as it was.
+        """
+        name, before = self._loaded.get(filename) or (module_of(filename), None)
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if before is not None and spec is not before:
+            linecache.checkcache(filename)
+        self._loaded[filename] = name, spec
 
     def newest_first(self) -> Iterator[SourceText]:
         """The cells' texts, the one that ran last first; in a script its own text."""
@@ -86,6 +101,14 @@ def shown_path(filename: str) -> str:
 def below_home(path: Path) -> str:
     """The path with `~` for the home directory."""
     return os.path.join("~", path.relative_to(Path.home())) if path.is_relative_to(Path.home()) else str(path)
+
+
+def module_of(filename: str) -> str:
+    """The name of the imported module that this file is; empty when none is."""
+    found = (
+        name for name, module in list(sys.modules.items()) if getattr(module, "__file__", None) == filename
+    )
+    return next(found, "")
 
 
 def namespace_of(module: str) -> Mapping[str, object]:
