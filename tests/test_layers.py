@@ -44,7 +44,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "work": (
         "attempts", "claims", "kernel", "outputs", "parcels", "processes", "pulse", "room", "shim",
-        "bench", "worker", "workerprocess",
+        "bench", "fencing", "worker", "workerprocess",
     ),
     "host": (
         "hostfile", "placement", "scheduler", "schedulerprocess", "host",

@@ -27,7 +27,9 @@ class Held:
     begun_at: float = 0.0
     """Monotonic time since when the kernel has been at it; 0 while it waits its turn."""
     stopping: str = ""
-    """Why it is being interrupted: `timed out`, `cancelled` or `leaving`."""
+    """Why it is being interrupted: `timed out`, `cancelled`, `fenced` or `leaving`."""
+    fenced: bool = False
+    """True once its record is known to have moved on: then no word about its offer any more."""
     stop_at: float = 0.0
     interrupts: int = 0
 

@@ -68,8 +68,15 @@ class Bench:
         """The job under way."""
         return self.held.get(self.order[0]) if self.order else None
 
+    def ran_s(self, held: Held) -> float:
+        """How long the kernel has been at the job; 0 while it waits its turn."""
+        return time.monotonic() - held.begun_at if held.begun_at else 0.0
+
     def run(self, jobs: list[Job]) -> None:
-        """Put jobs before the kernel, behind those it has."""
+        """Put jobs before the kernel, behind those it has; those that are to stop are given back."""
+        for job in [job for job in jobs if self.held[job.token].stopping]:
+            jobs.remove(job)
+            self.on_unbegun(self.held[job.token])
         if not jobs:
             return
         if not self.order:

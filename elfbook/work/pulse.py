@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from elfbook.model import Beat
-from elfbook.store.link import Unanswered
+from elfbook.store.link import Message, Unanswered
 from elfbook.store.mycelium import Mycelium
 
 LEASE_S = float(os.environ.get("ELFBOOK_LEASE_S", "15"))
@@ -26,24 +26,38 @@ class Pulse:
     mycelium: Mycelium
     state: Callable[[], Beat]
     asleep: Callable[[], None]
-    """Called when the worker finds that it was not heard of for a lease."""
-    _last: float = 0.0
+    """Called when no beat has come through for a lease: the worker was frozen, or cut off."""
+    _sent: float = 0.0
+    _through: float = 0.0
+    """When the last beat was sent of which the server is known to have it; 0 before the first."""
 
     async def keep(self) -> None:
         """Say that the worker is alive until cancelled."""
-        while True:
-            self.notice_sleep()
-            await self.beat()
-            self._last = time.monotonic()
-            await asyncio.sleep(BEAT_S)
+        # A beat counts when the server has it, and the server shows that by sending it back.
+        undo = await self.mycelium.link.subscribe(
+            self.mycelium.names.beat(self.state().worker), self._came_through
+        )
+        try:
+            while True:
+                self.notice_sleep()
+                self._sent = time.monotonic()
+                await self.beat()
+                await asyncio.sleep(BEAT_S)
+        finally:
+            await undo()
 
     async def beat(self) -> None:
         """Say so now."""
         with contextlib.suppress(Unanswered):
             await self.mycelium.beat(self.state())
 
+    def _came_through(self, _: Message) -> None:
+        # First the look at the clock: this may be the echo of a beat from before a long sleep.
+        self.notice_sleep()
+        self._through = self._sent
+
     def notice_sleep(self) -> None:
-        """A process that was frozen learns so from its clock, before it does anything else."""
-        if self._last and time.monotonic() - self._last > LEASE_S:
-            self._last = time.monotonic()
+        """Learn from the clock that no beat was heard for a lease, before anything else is done."""
+        if self._through and time.monotonic() - self._through > LEASE_S:
+            self._through = time.monotonic()
             self.asleep()

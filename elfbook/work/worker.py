@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from elfbook.errors import ElfbookError
-from elfbook.facts import AnyEvent
+from elfbook.facts import AnyEvent, Released
 from elfbook.model import Beat, Dispatch, Failure, Output, ValueRef
 from elfbook.store.beside import Beside
 from elfbook.store.follow import Taker
@@ -27,14 +27,13 @@ from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.work.attempts import Held, event_of, failed, late_words, lost, of_death, released, stopped
 from elfbook.work.bench import Bench
 from elfbook.work.claims import Claims
+from elfbook.work.fencing import Fencing
 from elfbook.work.kernel import Job, Kernel, own_python
 from elfbook.work.outputs import Outputs
 from elfbook.work.parcels import Cellar, Parcels, chunks_of
-from elfbook.work.pulse import Pulse
 
 log = logging.getLogger("elfbook")
 
-CHECK_S = 2.0
 GRACE_S = 1.0
 POLL_S = 0.02
 
@@ -65,7 +64,6 @@ class Worker:
         self.parcels = Parcels(self.mycelium, Cellar(self.cellar))
         self.outputs = Outputs(self.mycelium.add_output)
         self.claims = Claims(self.mycelium, self.name, self.names)
-        self.pulse = Pulse(self.mycelium, self._state, self._asleep)
         kernel = partial(
             Kernel, spec=self.spec, folder=self.folder, key=self.mycelium.key, worker=self.name,
             environment=self.environment,
@@ -78,6 +76,8 @@ class Worker:
             on_death=self._kernel_died,
             on_output=self.outputs.heard,
         )
+        self.fencing = Fencing(self.mycelium, self.name, self.bench, self.names, self._forget, self._state)
+        self.pulse = self.fencing.pulse
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; holds afterwards: nothing is held and the kernel has ended."""
@@ -91,10 +91,11 @@ class Worker:
             return
         starting.result()
         undo = await self._listen_for_requests()
+        self.mycelium.link.on_return.append(self.fencing.doubt)
         await self._start_taking()
         loops = [self._take_offers(taker) for taker in self._takers]
-        loops += [self.pulse.keep(), self.bench.look_after(), self._check(), self.outputs.keep_storing()]
-        loops.append(self.beside.until_failure())
+        loops += [self.pulse.keep(), self.bench.look_after(), self.outputs.keep_storing()]
+        loops += [self.fencing.keep_looking(), self.beside.until_failure()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -106,6 +107,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(stopping, *tasks, return_exceptions=True)
             await self.beside.close()
+            self.mycelium.link.on_return.remove(self.fencing.doubt)
             for call in undo:
                 await call()
             for taker in self._takers:
@@ -124,6 +126,7 @@ class Worker:
             run, _, job = message.data.decode().rpartition(" ")
             for held in self.bench.held.values():
                 if held.dispatch.run == run and str(held.dispatch.job) == job:
+                    held.fenced = True
                     self.bench.stop_job(held, "cancelled")
 
         return [
@@ -146,10 +149,6 @@ class Worker:
             running=current.dispatch.label if current else "",
             leaving=self.bench.leaving,
         )
-
-    def _asleep(self) -> None:
-        """Not heard of for a lease: the elves that I held are someone else's now."""
-        self._forget(sorted(self.names))
 
     def _forget(self, names: list[str]) -> None:
         if names:
@@ -192,6 +191,7 @@ class Worker:
             while not taker.taken.empty():
                 messages.append(taker.taken.get_nowait())
             self.pulse.notice_sleep()
+            await self.fencing.sure.wait()
             await self._begin(await self._claim(taker, messages))
             self._refill_soon()
 
@@ -293,11 +293,13 @@ class Worker:
             return
         error = done.exception()
         if isinstance(error, Conflict):
-            self.beside.run(self._keep_evidence(held, event))
+            # Fenced: its offer is left alone. When its hold ends, whoever gets it finds it out of date.
+            if not isinstance(event, Released):
+                self.beside.run(self._keep_evidence(held, event))
             if held.dispatch.elf.name:
                 # Someone took the job over, so the elf may have moved too: look again before its next job.
                 self._forget([held.dispatch.elf.name])
-        if error is not None and not isinstance(error, Conflict):
+        elif error is not None:
             # Unstored and unaccepted: the lease ends, or the scheduler offers the job again.
             log.error(
                 "the end of %s of %s could not be stored: %s", held.dispatch.label, held.dispatch.run, error
@@ -327,22 +329,6 @@ class Worker:
         # What was printed last may never have left the kernel.
         tail = self.bench.kernel.last_words() or self.outputs.tail(current.token)
         return [self._commit(current, of_death(current, how, self.name, tail, ran_s))]
-
-    async def _check(self) -> None:
-        """Look at long jobs' records and offers from time to time, until cancelled.
-
-        The word that a job was cancelled may have been lost; its record was not.
-        """
-        while True:
-            await asyncio.sleep(CHECK_S)
-            with contextlib.suppress(Unanswered):
-                for held in list(self.bench.held.values()):
-                    await held.taker.still_at_it(held.message)
-                held = self.bench.current
-                if held is not None and held.begun_at and time.monotonic() - held.begun_at > CHECK_S:
-                    found = await self.mycelium.last_event(held.dispatch.run, held.dispatch.job)
-                    if found is not None and found[1] != held.seq:
-                        self.bench.stop_job(held, "cancelled")
 
     # ------------------------------------------------------------------ leaving
 

@@ -1,0 +1,106 @@
+"""What is still mine: a worker asks the store whenever it may have been given up for dead.
+
+A worker that was frozen, or that could not reach the server, cannot know whether its lease has
+ended. It goes on with what it runs: when the server itself was away nobody was given up, and to
+drop the work of all workers would make each restart of the server a loss. But before it takes
+anything new it looks at the record of every job that it holds. One that has moved on belongs to
+somebody else, or has ended: that job's code is stopped, and nothing more is said about its offer, no
+acceptance, no refusal, no sign of life. What still comes of it is refused by the store, and kept as
+evidence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from elfbook.model import Beat
+from elfbook.store.link import Unanswered
+from elfbook.store.mycelium import Mycelium
+from elfbook.work.attempts import Held
+from elfbook.work.bench import Bench
+from elfbook.work.pulse import Pulse
+
+LOOK_S = 2.0
+AGAIN_S = 0.2
+
+
+@dataclass(eq=False)
+class Fencing:
+    """One worker's doubts about what it holds."""
+
+    mycelium: Mycelium
+    worker: str
+    bench: Bench
+    names: set[str]
+    """Named elves that it holds."""
+    forget: Callable[[list[str]], None]
+    """Called with elves that have moved to another worker."""
+    state: Callable[[], Beat]
+    sure: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set unless there is a doubt: only then may something new be taken."""
+    _doubts: int = 0
+
+    def __post_init__(self) -> None:
+        self.pulse = Pulse(self.mycelium, self.state, self.doubt)
+        self.sure.set()
+
+    def doubt(self) -> None:
+        """Have the store asked what is still mine; until it has answered, nothing new is taken."""
+        self._doubts += 1
+        if self.sure.is_set():
+            self.sure.clear()
+            self.bench.own(self._ask())
+
+    async def _ask(self) -> None:
+        asked = -1
+        while asked != self._doubts:  # there may be a new doubt while the answers come
+            asked = self._doubts
+            try:
+                await asyncio.gather(
+                    *(self.look(held) for held in list(self.bench.held.values())),
+                    *(self._look_at_elf(name) for name in sorted(self.names)),
+                )
+            except Unanswered:
+                asked = -1
+                await asyncio.sleep(AGAIN_S)
+        self.sure.set()
+
+    async def look(self, held: Held) -> None:
+        """Fence the job if anything has been stored about it since it was claimed."""
+        found = await self.mycelium.last_event(held.dispatch.run, held.dispatch.job)
+        if found is not None and found[1] > held.seq:
+            self.fence(held)
+
+    def fence(self, held: Held) -> None:
+        """The job is no longer mine: its code is stopped, and its offer left alone."""
+        held.fenced = True
+        self.bench.stop_job(held, "fenced")
+
+    async def _look_at_elf(self, name: str) -> None:
+        entry = await self.mycelium.link.last(self.mycelium.names.jobs, self.mycelium.names.holder(name))
+        if entry is not None and entry.data.decode() != self.worker:
+            self.forget([name])
+
+    async def keep_looking(self) -> None:
+        """Look at long jobs' records, and hold on to the offers of all, until cancelled.
+
+        The word that a job was cancelled may have been lost; its record was not.
+        """
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.pulse.notice_sleep()
+            await self.sure.wait()
+            try:
+                await self._look_around()
+            except Unanswered:
+                continue  # the connection is away, and its return will raise a doubt
+
+    async def _look_around(self) -> None:
+        current = self.bench.current
+        if current is not None and self.bench.ran_s(current) > LOOK_S:
+            await self.look(current)
+        for held in list(self.bench.held.values()):
+            if not held.fenced:
+                await held.taker.still_at_it(held.message)
