@@ -151,13 +151,14 @@ class Client:
         )
         while True:
             before, seq = self._newest.get(flow) or await self._look_up(flow)
+            # Another submission, of this process too, may have been faster while code was stored.
+            if (active := await self._active(flow, key)) is not None:
+                return active, True
             manifest = msgspec.structs.replace(draft, number=before.number + 1 if before else 1)
             try:
                 seq = await self.mycelium.add_run(manifest, seq)
             except Conflict:
                 self._newest.pop(flow, None)
-                if (active := await self._active(flow, key)) is not None:
-                    return active, True
                 continue
             self._newest[flow] = (manifest, seq)
             return self._watch(manifest, drawn.graph, dict(drawn.revisions)), False
