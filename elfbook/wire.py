@@ -18,6 +18,7 @@ from elfbook.errors import ElfUsageError, StoreCorrupt, Untrusted
 from elfbook.facts import AnyEvent
 
 VERSION = b"\x01"
+LIMIT = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,63}):([1-9][0-9]{0,5})")
 FLOW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -106,6 +107,17 @@ def check_flow_name(name: str) -> str:
             hint="For example:  %%elf flow crawl",
         )
     return name
+
+
+def limit_parts(limit: str) -> tuple[str, int]:
+    """Name and number of `api:3`; ElfUsageError for what is no limit."""
+    found = LIMIT.fullmatch(limit)
+    if found is None:
+        raise ElfUsageError(
+            f"{limit!r} is not a limit: it is a name and how many may run at once",
+            hint="For example  api:3 . All jobs under the same name count together, in whatever run.",
+        )
+    return found[1], int(found[2])
 
 
 class Names:

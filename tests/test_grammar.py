@@ -77,6 +77,11 @@ def test_no_names_for_flows(text: str) -> None:
         ("party --wait=2m", {"name": "party", "wait": 120.0}),
         ("--wait party", {"name": "party", "wait": True}),
         ("party --retries 2 --timeout 90s -q", {"name": "party", "retries": 2, "timeout": 90.0, "q": True}),
+        (
+            "party --on-lost fail --priority low --limit api:3 --deadline 10m --lost-retries 0",
+            {"name": "party", "on_lost": "fail", "priority": "low", "limit": "api:3", "deadline": 600.0}
+            | {"lost_retries": 0},
+        ),
         ("party --no-wait", {"name": "party", "no_wait": True}),
         ("-o handle party", {"name": "party", "o": "handle"}),
     ],
@@ -100,6 +105,13 @@ def test_a_flag_may_come_again_where_the_table_says_so() -> None:
         ("flow", "party --retries", "`--retries` needs a value: --retries N"),
         ("flow", "party --retries two", "`--retries`: 'two' is not a whole number"),
         ("flow", "party --timeout soon", "`--timeout`: 'soon' is not a length of time such as 90s or 10m"),
+        ("flow", "party --on-lost keep", "`--on-lost`: 'keep' is none of fail, retry"),
+        ("flow", "party --priority hihg", "`--priority`: 'hihg' is none of high, normal, low; did you mean high?"),
+        (
+            "flow",
+            "party --limit api",
+            "`--limit`: 'api' is not a limit: it is a name and how many may run at once",
+        ),
         ("flow", "party --dry=yes", "`--dry` takes no value"),
         ("flow", "party -o 2x", "`-o`: '2x' is not a name for a variable"),
         ("flow", "", "NAME is missing: %%elf flow NAME [options]"),

@@ -53,7 +53,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "local", "portal", "watched", "client",
     ),
     "notebook": (
-        "traces", "body", "grammar", "ipython", "naming", "pages", "roster", "strays", "texts",
+        "traces", "body", "grammar", "policies", "ipython", "naming", "pages", "roster", "strays", "texts",
         "vocabulary", "checks", "connection", "helppages", "jobs", "live", "runs", "notebook", "revive", "verbs",
         "flows",
     ),

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfbook.errors import CannotSend, DeferredValueError, DefinitionError
+from elfbook.errors import CannotSend, DeferredValueError, DefinitionError, ElfbookError
 from elfbook.model import INLINE_LIMIT, Graph, JobSpec, Policy, Revision
 from elfbook.tracing import evaluate, values
-from elfbook.tracing.elves import adopt
+from elfbook.tracing.elves import adopt, task
 from elfbook.tracing.expr import Value
 from elfbook.tracing.graph import check
 from elfbook.tracing.trace import Drawn, Recorder, current, gather
@@ -50,6 +50,17 @@ class Storage:
         self.rows = [name]
 
     def task_save(self, item: Any) -> Any:
+        return item
+
+
+@adopt
+class Caller:
+    @task(retries=0, timeout=2.5, limit="api:3")
+    def call(self, item: Any) -> Any:
+        return item
+
+    @task()
+    def also(self, item: Any) -> Any:
         return item
 
 
@@ -508,3 +519,26 @@ def test_writing_down_is_quick() -> None:
             value = maker.task_later(number if number % 2 else value)
     assert len(recorder.graph(None, None, revision_of, KEY).graph.jobs) == 10_000
     assert time.perf_counter() - began < 5
+
+
+def test_a_task_says_itself_how_its_jobs_are_tried() -> None:
+    caller = Caller()
+    assert caller.call(4) == 4, "an ordinary call is what it was"
+    graph = drawn(lambda: [caller.call(1), caller.also(2)]).graph
+    own, plain = graph.jobs
+    assert (own.retries, own.timeout_s, own.limit) == (0, 2.5, "api:3")
+    assert (plain.retries, plain.timeout_s, plain.limit) == (None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": "api"}, "'api' is not a limit"),
+        ({"limit": "api:0"}, "'api:0' is not a limit"),
+        ({"timeout": 0}, "a length of time in seconds, not 0"),
+        ({"timeout": -1.0}, "a length of time in seconds"),
+    ],
+)
+def test_what_a_task_cannot_ask_for(options: dict, message: str) -> None:
+    with pytest.raises(ElfbookError, match=message):
+        task(**options)

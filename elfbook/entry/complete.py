@@ -9,7 +9,7 @@ from elfbook.notebook.notebook import Notebook
 from elfbook.notebook.vocabulary import DEFINE, FLOW, VERBS
 
 Word = tuple[str, str]
-"""The completed word and what it is: `verb`, `flag`, `run`, `job`, `worker`, `elf`."""
+"""The completed word and what it is: `verb`, `flag`, `run`, `job`, `worker`, `elf`, `value`."""
 
 
 def offer(notebook: Notebook, line: str) -> list[Word]:
@@ -59,6 +59,7 @@ def flags(verb: Verb, words: list[str]) -> Iterator[Word]:
 
 def of_kind(notebook: Notebook, wanted: Flag | Operand) -> Iterator[Word]:
     """Words of the kind that an operand or a flag's value is."""
+    yield from ((word, "value") for word in getattr(wanted, "words_of", ()))
     kind = "flow" if wanted.name == "name" else wanted.of
     yield from KINDS.get(kind, nothing)(notebook)
 

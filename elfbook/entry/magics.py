@@ -10,9 +10,10 @@ from elfbook.entry import complete
 from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.notebook import body, flows, helppages, ipython, verbs
 from elfbook.notebook.body import Cell
-from elfbook.notebook.flows import Options
+from elfbook.notebook.flows import How, Options
 from elfbook.notebook.grammar import Arguments, Verb, parse, silenced, split, unknown
 from elfbook.notebook.notebook import CURRENT, Notebook
+from elfbook.notebook.policies import policy
 from elfbook.notebook.runs import Run
 from elfbook.notebook.vocabulary import DEFINE, FLOW, VERBS
 from elfbook.store.place import Place
@@ -269,9 +270,7 @@ def flow_options(arguments: Arguments, *, quiet: bool) -> Options:
         dry=arguments.flag("dry"),
         wait=wait if wait is None else wait if isinstance(wait, bool) else float(wait),
         local=arguments.flag("local"),
-        retries=int(arguments["retries"] or 0),
-        timeout_s=arguments["timeout"],
-        pool=arguments.text("on") or "main",
+        policy=policy(**{name: arguments[name] for name in How.__annotations__ if name in arguments.given}),
         variable=arguments.text("o"),
         quiet=quiet or arguments.flag("q"),
     )

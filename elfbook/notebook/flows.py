@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from elfbook.log.fold import start
 from elfbook.model import Manifest, Policy
@@ -12,12 +12,28 @@ from elfbook.notebook import ipython
 from elfbook.notebook.body import Cell
 from elfbook.notebook.live import SteppedPage
 from elfbook.notebook.notebook import Notebook, current
+from elfbook.notebook.policies import USUAL, policy
 from elfbook.notebook.runs import Run, Watched
 from elfbook.notebook.traces import show_own_frames, shown_as
 from elfbook.tracing.graph import Drawn
 from elfbook.tracing.trace import Recorder
 from elfbook.view.view import look
 from elfbook.words import plural
+
+
+class How(TypedDict, total=False):
+    """Keywords of `flow` that say how its jobs are tried; each is a flag of `%%elf flow` too."""
+
+    retries: int
+    lost_retries: int
+    memory_retries: int
+    timeout_retries: int
+    on_lost: str
+    timeout: float
+    deadline: float
+    priority: str
+    limit: str
+    on: str
 
 
 @dataclass(frozen=True)
@@ -28,16 +44,10 @@ class Options:
     wait: bool | float | None = None
     """False: never; True or seconds: until it has settled; None: where nobody watches."""
     local: bool = False
-    retries: int = 0
-    timeout_s: float | None = None
-    pool: str = "main"
+    policy: Policy = USUAL
+    """How the jobs are tried."""
     variable: str = ""
     quiet: bool = False
-
-    @property
-    def policy(self) -> Policy:
-        """How the jobs are tried."""
-        return Policy(retries=self.retries, timeout_s=self.timeout_s, pool=self.pool)
 
 
 def record(
@@ -202,19 +212,19 @@ class Flow:
 
 
 def flow(
-    name: str,
-    *,
-    wait: bool | float | None = None,
-    local: bool = False,
-    retries: int = 0,
-    timeout: float | None = None,
-    on: str = "main",
+    name: str, *, wait: bool | float | None = None, local: bool = False, **how: Unpack[How]
 ) -> Flow:
     """Record the task calls of a `with` block and start them as the flow `name`.
 
     The handle that `as` gives has the flow's result: what `handle.returns(value)` was told, or
     else the list of the values that no other job takes.
+
+    Further attempts: `retries` after an exception (0), `lost_retries` after a worker or kernel died
+    (3; none with `on_lost="fail"`), `memory_retries` after one that ran out of memory (1),
+    `timeout_retries` after one that ran longer than `timeout` seconds (as many as `retries`).
+    `deadline` limits the whole flow, in seconds from now. `priority` is high, normal or low;
+    `limit="api:3"` lets at most three jobs under that name run at once; `on` names the pool.
     """
     from elfbook.notebook.grammar import flow_name
 
-    return Flow(flow_name(name), Options(wait=wait, local=local, retries=retries, timeout_s=timeout, pool=on))
+    return Flow(flow_name(name), Options(wait=wait, local=local, policy=policy(**how)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from elfbook.errors import ElfUsageError
+from elfbook.wire import limit_parts
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -36,6 +37,28 @@ def whole(text: str) -> int:
 def word(text: str) -> str:
     """The text as it is."""
     return text
+
+
+def limit(text: str) -> str:
+    """The text, when it is a limit such as `api:3`."""
+    try:
+        limit_parts(text)
+    except ElfUsageError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Reads one of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            near = nearest(text, words)
+            meant = f"; did you mean {near}?" if near else ""
+            raise ValueError(f"{text!r} is none of {', '.join(words)}{meant}")
+        return text
+
+    return read
 
 
 def flow_name(text: str) -> str:
@@ -68,6 +91,8 @@ class Flag:
     """True when it may be given several times; the values come as a list."""
     of: str = ""
     """What Tab offers as value: `elf`, `kernel`."""
+    words_of: tuple[str, ...] = ()
+    """The values that there are, when they are few."""
 
     @property
     def key(self) -> str:

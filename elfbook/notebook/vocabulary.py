@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from elfbook.notebook.grammar import Flag, Operand, Verb, flow_name, seconds, variable, whole
+from elfbook.model import PRIORITIES
+from elfbook.notebook.grammar import Flag, Operand, Verb, choice, flow_name, limit, seconds, variable, whole
+from elfbook.notebook.policies import ON_LOST
 
 OUT = Flag("-o", "keep what it returns in VAR", "VAR", variable)
 QUIET = Flag("-q", "show nothing; errors still do")
@@ -143,15 +145,26 @@ FLOW = Verb(
         Flag("--no-wait", "return at once, also where nobody watches"),
         Flag("--local", "run it in this kernel, one job after the other"),
         Flag("--retries", "further attempts of a job that raised", "N", whole),
+        Flag("--lost-retries", "… whose worker or kernel died (3)", "N", whole),
+        Flag("--memory-retries", "… that ran out of memory (1)", "N", whole),
+        Flag("--timeout-retries", "… that ran longer than --timeout (as --retries)", "N", whole),
+        Flag("--on-lost", "fail: never run again what may have run", "|".join(ON_LOST), choice(*ON_LOST),
+             words_of=ON_LOST),
         Flag("--timeout", "limit of one attempt, e.g. 90s, 10m", "T", seconds),
+        Flag("--deadline", "limit of the whole flow, from now on", "T", seconds),
+        Flag("--priority", "high, normal or low", "WORD", choice(*PRIORITIES), words_of=PRIORITIES),
+        Flag("--limit", "at most N jobs under this NAME at once", "NAME:N", limit),
         Flag("--on", "pool of the workers that take the jobs", "POOL"),
         Flag("-o", "keep the handle in VAR (default: the flow's name)", "VAR", variable),
         QUIET,
     ),
-    ("%%elf flow party", "%%elf flow crawl --retries 2 --timeout 90s", "%%elf flow party --local"),
+    (
+        "%%elf flow party",
+        "%%elf flow crawl --retries 2 --timeout 90s --limit api:3",
+        "%%elf flow party --local",
+    ),
     'with elfbook.flow("party") as party: ...',
-    "The value of the cell's last line is the flow's result; without one it is the\n"
-    "list of the values that no other job takes. While the same flow is running, the\n"
-    "cell joins it instead of starting another.",
+    "The value of the last line is the flow's result; without one it is the list of\n"
+    "what no other job takes. While the same flow is running, the cell joins it.",
     start="%%elf",
 )

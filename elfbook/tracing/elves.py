@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from elfbook.errors import DeferredValueError, DefinitionError
 from elfbook.tracing.making import LISTENER, finish_making, record_making, records, use_of, without_self
 from elfbook.tracing.nodes import ADVICE, Deferred
+from elfbook.wire import limit_parts
 
 __elfbook_inside__ = True  # our own frames: left out of what a user sees
 
@@ -24,6 +25,7 @@ __all__ = ["BoundTask", "Elf", "Task", "adopt", "is_elf", "task", "use_of"]
 
 PREFIX = "task_"
 _MARK = "__elfbook_task__"
+_OPTIONS = "__elfbook_options__"
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable)
 
@@ -31,11 +33,37 @@ Function = TypeVar("Function", bound=Callable)
 # ---------------------------------------------------------------------------- tasks
 
 
-def task(function: Function) -> Function:
-    """Marks a method as a task whatever its name."""
+def task(
+    function: Function | None = None,
+    /,
+    *,
+    retries: int | None = None,
+    timeout: float | None = None,
+    limit: str = "",
+) -> Any:
+    """Marks a method as a task whatever its name.
+
+    `@task(retries=2, timeout=90, limit="api:3")` also says how its jobs are tried, in place of what
+    their flow says: further attempts after an exception, seconds for one attempt, and how many
+    jobs under that name may run at once.
+    """
+    options: dict[str, Any] = {"retries": retries, "timeout_s": timeout, "limit": limit}
+    options = {name: value for name, value in options.items() if value not in (None, "")}
+    if limit:
+        limit_parts(limit)
+    if timeout is not None and not timeout > 0:
+        raise DefinitionError(f"@task(timeout=…) is a length of time in seconds, not {timeout!r}")
+    if function is not None:
+        return _marked(function, options)
+    return functools.partial(_marked, options=options)
+
+
+def _marked(function: Function, options: dict[str, Any]) -> Function:
     if not callable(function) or isinstance(function, (staticmethod, classmethod, type)):
         raise DefinitionError("@task belongs directly above a method of an elf, on a plain def with self")
     setattr(function, _MARK, True)
+    if options:
+        setattr(function, _OPTIONS, options)
     return function
 
 
@@ -48,6 +76,7 @@ class Task:
         self.name = name
         self.signature = without_self(function)
         self.outputs = _outputs(function)
+        self.options: dict[str, Any] = getattr(function, _OPTIONS, {})
         self.takes_after = "after" in self.signature.parameters
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elfbook.errors import DefinitionError
 from elfbook.model import ElfUse, Graph, JobSpec, Policy, Revision, ValueRef
@@ -31,6 +31,8 @@ class Call:
     after: tuple[int, ...]
     number: int
     line: int
+    options: Mapping[str, Any]
+    """What the task says of itself: fields of JobSpec."""
 
 
 class Drawn(NamedTuple):
@@ -74,6 +76,7 @@ def draw(
                 number=call.number,
                 line=call.line,
                 blobs=(*frozen.refs, *refs[call.elf]),
+                **call.options,
             )
         )
         if name:

@@ -97,7 +97,7 @@ class Recorder:
         waits = () if after is None else tuple(sorted(self._jobs(after, name)))
         number = self._numbers.get(name, 0)
         self._numbers[name] = number + 1
-        self.calls.append(Call(elf, name, arguments, waits, number, self._line()))
+        self.calls.append(Call(elf, name, arguments, waits, number, self._line(), spec.options))
         self._ledger.labels.append(f"{name}[{number}]")
         return value_of_job(self._ledger, len(self.calls) - 1, spec.outputs)
 

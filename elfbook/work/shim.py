@@ -375,7 +375,9 @@ def ensure_elfbook():
         module = types.ModuleType("elfbook")
         module.Elf = type("Elf", (), {"__doc__": "An elf on a worker without elfbook."})
 
-        def task(function):
+        def task(function=None, **options):  # what it says was read where the flow was recorded
+            if function is None:
+                return task
             function.__elfbook_task__ = True
             return function
 
