@@ -33,7 +33,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
     ),
     "log": (
-        "states", "fold",
+        "states", "fold", "deadlines",
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
@@ -47,7 +47,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "bench", "fencing", "worker", "workerprocess",
     ),
     "host": (
-        "hostfile", "placement", "scheduler", "schedulerprocess", "host",
+        "hostfile", "placement", "deadlines", "scheduler", "schedulerprocess", "host",
     ),
     "client": (
         "local", "portal", "watched", "client",

@@ -17,6 +17,7 @@ import msgspec
 
 from elfbook.errors import InternalError, StoreCorrupt, Untrusted
 from elfbook.facts import Claimed, Lost, Skipped, State, Succeeded
+from elfbook.host.deadlines import Deadlines
 from elfbook.host.placement import Placement
 from elfbook.log.fold import Action, Offer, RunState, Skip, due, fold, policy_of, start
 from elfbook.model import Beat, Dispatch, Manifest, Settled, ValueRef
@@ -83,7 +84,7 @@ class Scheduler:
         await link.publish(names.census)
         first = await self._begin()
         loops = [self._follow_runs(), self._follow_jobs(first), self._keep_time(), self._sweep()]
-        loops.append(self.beside.until_failure())
+        loops += [Deadlines(self.mycelium, self.cards).keep(), self.beside.until_failure()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopped = asyncio.create_task(stop.wait())
         try:

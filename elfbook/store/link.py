@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import nats
 import nats.errors
@@ -283,7 +284,8 @@ class Link:
                 return None
             raise
         message = answer["message"]
-        return Entry(message["subject"], base64.b64decode(message.get("data", "")), message["seq"])
+        at = datetime.fromisoformat(message["time"]).timestamp()
+        return Entry(message["subject"], base64.b64decode(message.get("data", "")), message["seq"], at)
 
 
 def _shown(url: str) -> str:

@@ -73,6 +73,8 @@ def timed_out_sentence(
     label: str, event: Failed, limit_s: float | None, labels: Mapping[str, str], *, static: bool
 ) -> str:
     """`TimedOut: parse[17] ran 60 s (limit 60 s), last seen at Cell In[6], line 12: for row …`"""
+    if event.final:  # the limit of the whole flow, not of this attempt
+        return f"TimedOut: {event.failure.message}"
     if static:
         return f"TimedOut: {label} ran longer than " + (limit(limit_s) if limit_s else "its limit")
     frame = last_own_frame(event.failure)

@@ -12,6 +12,8 @@ from elfbook.facts import Cancelled, Claimed, Failed, Lost, Skipped, State, Succ
 from elfbook.log.fold import to_reopen
 from elfbook.model import Origin
 
+WORKERS = 2
+
 
 def states(run) -> list[str]:
     return [job.state.value for job in run.state.jobs]
@@ -172,7 +174,12 @@ async def test_a_time_limit_ends_the_attempt_whatever_it_does(
 ):
     """Interrupted where that is enough; otherwise its kernel is replaced."""
     path = str(tmp_path / "begun")
-    before = {beat.kernel_pid for beat in await client.workers()}
+
+    async def kernels():
+        numbers = {beat.kernel_pid for beat in await client.workers()}
+        return numbers if len(numbers) == WORKERS and 0 not in numbers else None
+
+    before = await until(kernels)
     began = time.monotonic()
     run = await book.submit(f"limit_{task}", lambda: getattr(slow, task)(path), timeout_s=0.4)
     await book.settled(run, 20)
@@ -185,11 +192,11 @@ async def test_a_time_limit_ends_the_attempt_whatever_it_does(
     after = await book.settled(await book.submit("limit_after", slow.task_quick))
     assert states(after) == ["done"], "the worker takes the next job"
     if survives:
-        assert before == {beat.kernel_pid for beat in await client.workers()}
+        assert await until(kernels) == before
     else:
 
         async def replaced():
-            return before != {beat.kernel_pid for beat in await client.workers()}
+            return await kernels() not in (None, before)
 
         await until(replaced)
 
@@ -417,3 +424,33 @@ async def test_a_run_is_submitted_whole_or_not_at_all(client, book, until):
     assert run.manifest.number == 1
     assert all(job.state is State.DONE for job in run.state.jobs)
     assert all(job.attempt == 1 for job in run.state.jobs)
+
+
+async def test_a_flow_that_has_had_its_time_ends_with_all_that_has_not_ended(client, book, slow, tmp_path, until):
+    path = tmp_path / "begun"
+
+    def calls():
+        long = slow.task_sleep(str(path))
+        return slow.task_quick(), long, slow.task_quick(long), slow.task_quick(after=long)
+
+    run = await book.submit("overdue", calls, deadline_s=3.0, retries=5)
+    await until(path.exists)
+    await book.settled(run)
+    assert states(run) == ["failed", "done", "skipped", "skipped"]
+    event = run.state.jobs[0].event
+    assert (event.outcome, event.failure.message) == ("timed out", "flow overdue ran longer than its limit of 3 s")
+    assert event.worker, "it was running"
+    facts = await book.facts(run)
+    first = min(fact.at for fact in facts)
+    assert next(fact.at for fact in facts if fact.event == event) - first > 1
+
+    async def idle():
+        return not [beat for beat in await client.workers() if beat.running]
+
+    await until(idle)  # interrupted, not slept through
+    again = to_reopen(run.state)
+    path.unlink()
+    assert await client.reopen(run, again) == 3
+    await until(path.exists)  # its time counts anew
+    await client.cancel(run)
+    await book.settled(run)
