@@ -154,6 +154,9 @@ class Names:
     def jobs_of(self, run: str) -> str:
         return f"{self._root}.job.{run}.*"
 
+    def jobs_of_flow(self, flow: str) -> str:
+        return f"{self._root}.job.{flow}.>"
+
     @property
     def every_job(self) -> str:
         return f"{self._root}.job.>"
@@ -174,6 +177,12 @@ class Names:
         """The run and job that a subject of the JOBS stream names."""
         _, _, _, flow, number, job = subject.split(".")
         return f"{flow}.{number}", int(job)
+
+    @staticmethod
+    def run_of(subject: str) -> str:
+        """The run that a subject of JOBS or OUTPUT is about."""
+        _, _, _, flow, number, _ = subject.split(".", 5)
+        return f"{flow}.{number}"
 
     # WORK: the last token is the record the offer was based on, so that one state of a job is
     # offered at most once and a new state is a new offer.
@@ -198,6 +207,9 @@ class Names:
 
     def outputs_of(self, run: str) -> str:
         return f"{self._root}.out.{run}.*"
+
+    def outputs_of_flow(self, flow: str) -> str:
+        return f"{self._root}.out.{flow}.>"
 
     # not stored
     def beat(self, worker: str) -> str:

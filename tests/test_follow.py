@@ -14,7 +14,7 @@ import pytest
 
 from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreRegressed
 from elfbook.store import follow
-from elfbook.store.follow import Follower, Taker, place_of
+from elfbook.store.follow import FROM_NOW, Follower, Taker, place_of
 from elfbook.store.link import Entry
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json
@@ -404,3 +404,20 @@ async def test_a_deleted_consumer_of_the_queue_is_made_again(mycelium, taker, un
     await mycelium.link.api(f"CONSUMER.DELETE.{mycelium.names.work}.pool-main")
     await offer(mycelium, 0, 1)
     await until(lambda: here.taken.qsize() == 1)
+
+
+async def test_from_now_on_nothing_earlier_is_given_and_nothing_later_is_missed(
+    mycelium, reading, until
+) -> None:
+    """Also when the server is away between the beginning and the first message."""
+    await add(mycelium, 0)
+    here = reading(start=FROM_NOW)
+    await here.follower.begun.wait()
+    said = await add(mycelium, FEW)
+    await until(lambda: here.seen == said)
+    there = reading(start=FROM_NOW)
+    await there.follower.begun.wait()
+    for lost in list(mycelium.link.on_return):  # as after a broken connection
+        lost()
+    said = await add(mycelium, 2 * FEW)
+    await until(lambda: there.seen == said)

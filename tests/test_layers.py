@@ -50,7 +50,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "hostfile", "placement", "deadlines", "scheduler", "schedulerprocess", "host",
     ),
     "client": (
-        "local", "portal", "watched", "client",
+        "local", "portal", "ear", "watched", "client",
     ),
     "notebook": (
         "traces", "body", "grammar", "policies", "ipython", "naming", "pages", "roster", "strays", "texts",

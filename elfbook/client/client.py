@@ -14,11 +14,12 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from elfbook.client.ear import Ear
 from elfbook.client.watched import Watched, read_revision
 from elfbook.errors import ElfbookError, ElfUsageError, MyceliumError
 from elfbook.facts import Cancelled, Reopened
 from elfbook.host import hostfile
-from elfbook.log.fold import start, to_cancel
+from elfbook.log.fold import RunState, start, to_cancel
 from elfbook.model import Beat, Graph, Manifest, Origin, Revision, Settled, ValueRef
 from elfbook.store.graphstore import graph_of, store_graph
 from elfbook.store.link import Unanswered
@@ -31,6 +32,9 @@ log = logging.getLogger("elfbook")
 
 BEAT_S = 10.0
 MIND_HOST_S = 1.0
+IDLE_EARS = 8
+"""Flows of which nothing is awaited any more, but whose next run is likely: they are still heard."""
+IDLE_S = 20.0
 AWAY_LOOKS = 2
 """A host that does not answer this often in a row is started again."""
 
@@ -55,6 +59,8 @@ class Client:
     mycelium: Mycelium
     watched: WeakValueDictionary[str, Watched] = field(default_factory=WeakValueDictionary)
     """Runs that someone holds, or that have not settled."""
+    _ears: dict[str, Ear] = field(default_factory=dict)
+    """By flow."""
     _newest: dict[str, tuple[Manifest, int]] = field(default_factory=dict)
     _code: dict[str, ValueRef] = field(default_factory=dict)
     _tasks: list[asyncio.Task] = field(default_factory=list)
@@ -88,6 +94,8 @@ class Client:
     async def close(self) -> None:
         for watched in list(self.watched.values()):
             await watched.close()
+        for ear in self._ears.values():
+            await ear.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -97,6 +105,7 @@ class Client:
         while True:
             with contextlib.suppress(Unanswered):
                 await self.mycelium.link.publish(self.mycelium.names.client_beat)
+            await self._close_ears(IDLE_S)
             await asyncio.sleep(BEAT_S)
 
     async def _mind_host(self) -> None:
@@ -133,6 +142,7 @@ class Client:
         key = digest_of(flow.encode(), encode(drawn.graph))
         if (active := await self._active(flow, key)) is not None:
             return active, True
+        ear = self._ear_of(flow)
         await self._store_blobs(drawn.blobs)
         revisions = {digest: await self._store_code(revision) for digest, revision in drawn.revisions.items()}
         draft = await store_graph(
@@ -149,19 +159,33 @@ class Client:
             ),
             drawn.graph,
         )
+        await ear.ready()
+        return await self._add(draft, drawn, ear)
+
+    async def _add(self, draft: Manifest, drawn: Drawn, ear: Ear) -> tuple[Watched, bool]:
+        """The run, stored under its number; or the one that somebody else began meanwhile."""
+        state = start(drawn.graph)
         while True:
-            before, seq = self._newest.get(flow) or await self._look_up(flow)
+            before, seq = self._newest.get(draft.flow) or await self._look_up(draft.flow)
             # Another submission, of this process too, may have been faster while code was stored.
-            if (active := await self._active(flow, key)) is not None:
+            if (active := await self._active(draft.flow, draft.key)) is not None:
                 return active, True
             manifest = msgspec.structs.replace(draft, number=before.number + 1 if before else 1)
+            state.run_key = manifest.run
+            # It listens before the run exists, or it might miss how it begins.
+            watched = self._watched(manifest, drawn.graph, dict(drawn.revisions), state)
+            watched.listen(ear)
             try:
                 seq = await self.mycelium.add_run(manifest, seq)
-            except Conflict:
-                self._newest.pop(flow, None)
+            except BaseException as error:
+                await watched.close()
+                if not isinstance(error, Conflict):
+                    raise
+                self._newest.pop(draft.flow, None)
                 continue
-            self._newest[flow] = (manifest, seq)
-            return self._watch(manifest, drawn.graph, dict(drawn.revisions)), False
+            self._newest[draft.flow] = (manifest, seq)
+            self.watched[manifest.run] = watched
+            return watched, False
 
     async def _look_up(self, flow: str) -> tuple[Manifest | None, int]:
         found = await self.mycelium.latest_run(flow)
@@ -193,11 +217,25 @@ class Client:
 
     # ------------------------------------------------------------------ watch
 
-    def _watch(self, manifest: Manifest, graph: Graph, revisions: dict[str, Revision]) -> Watched:
-        watched = Watched(self.mycelium, manifest, graph, revisions, start(graph, manifest.run))
-        self.watched[manifest.run] = watched
-        watched.begin()
-        return watched
+    def _watched(
+        self, manifest: Manifest, graph: Graph, revisions: dict[str, Revision], state: RunState
+    ) -> Watched:
+        return Watched(self.mycelium, manifest, graph, revisions, state, self._ear_of)
+
+    def _ear_of(self, flow: str) -> Ear:
+        """What hears of the flow from now on, once it is `ready`."""
+        ear = self._ears.pop(flow, None)
+        if ear is None or ear.error is not None:
+            ear = Ear(self.mycelium, flow).begin()
+        self._ears[flow] = ear  # the one used last is the last
+        return ear
+
+    async def _close_ears(self, idle_s: float) -> None:
+        """Nothing is heard any more of flows that nobody has asked about for so long, or that are many."""
+        idle = [flow for flow, ear in self._ears.items() if ear.idle]
+        stale = [flow for flow in idle if time.monotonic() > self._ears[flow].idle_since + idle_s]
+        for flow in dict.fromkeys([*idle[:-IDLE_EARS], *stale]):
+            await self._ears.pop(flow).close()
 
     async def watch(self, flow: str, number: int | None = None) -> Watched:
         """A run of the flow, the newest unless a number is given, with all facts stored so far."""
@@ -212,7 +250,8 @@ class Client:
             digest: await read_revision(self.mycelium, digest, ref)
             for digest, ref in manifest.revisions.items()
         }
-        watched = self._watch(manifest, graph, revisions)
+        watched = self._watched(manifest, graph, revisions, start(graph, manifest.run))
+        self.watched[manifest.run] = watched
         await watched.catch_up()
         for job in watched.state.jobs:
             if job.revision and job.code is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from elfbook.errors import ElfbookError, MyceliumError
+from elfbook.client.ear import Ear
+from elfbook.errors import ElfbookError
+from elfbook.facts import ENDED
 from elfbook.log.fold import RunState, fold
 from elfbook.model import Graph, Manifest, Output, Revision, ValueRef
-from elfbook.store.follow import Follower
-from elfbook.store.link import Unanswered
+from elfbook.store.link import Entry, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.wire import decode, unseal
 
@@ -24,57 +27,113 @@ class Watched:
     graph: Graph
     revisions: dict[str, Revision]
     state: RunState
+    ear_of: Callable[[str], Ear]
+    """What hears of a flow."""
     outputs: dict[int, list[Output]] = field(default_factory=dict)
+    ended: array = field(default_factory=lambda: array("I"))
+    """The jobs in the order in which they ended; one that ran again is there again."""
     version: int = 0
     """Grows with every change of `state` or `outputs`."""
     error: Exception | None = None
     """Why watching ended early; None while all is well."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _tasks: list[asyncio.Task] = field(default_factory=list)
+    _ear: Ear | None = None
+    """Where this run is heard of; None while nobody listens for it."""
+    _early: list[tuple[Callable[[Entry], None], list[Entry]]] | None = None
+    """What was heard before all that was stored earlier has been read."""
+    _facts_to: int = 0
+    """Sequence in JOBS up to which everything about this run has been taken."""
+    _outputs_to: int = 0
+    """The same in OUTPUT."""
+    _over: asyncio.Task | None = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def run(self) -> str:
         return self.manifest.run
 
-    def begin(self) -> None:
-        """Follow the run until it has settled; does nothing while it is followed already."""
-        if not self._tasks:
-            follow = asyncio.create_task
-            self._tasks = [
-                follow(self._follow(self.mycelium.follow_run(self.run), self._take_facts)),
-                follow(self._follow(self.mycelium.follow_outputs(self.run), self._take_outputs)),
-                follow(self._until_over()),
-            ]
+    # ------------------------------------------------------------------ listening
+
+    def listen(self, ear: Ear) -> None:
+        """Hear from now on what is stored, until the run has settled.
+
+        Of a run that exists already, what was stored before has to be read: `begin`.
+        """
+        self._ear = ear
+        ear.add(self)
+        self._over = asyncio.create_task(self._until_over())
+
+    async def begin(self) -> None:
+        """Holds afterwards: everything stored up to now has been taken, and what is stored later will be."""
+        async with self._turn:
+            if self._ear is not None:
+                return
+            ear = self.ear_of(self.manifest.flow)
+            await ear.ready()
+            self._early = []
+            self.listen(ear)
+            try:
+                await self._read_facts()
+                await self._read_outputs()
+            finally:
+                early, self._early = self._early, None
+            for take, entries in early:
+                self._take_all(take, entries)
+
+    def hear_facts(self, entries: list[Entry]) -> None:
+        self._hear(self._take_facts, entries)
+
+    def hear_outputs(self, entries: list[Entry]) -> None:
+        self._hear(self._take_outputs, entries)
+
+    def hear_nothing_more(self, error: Exception) -> None:
+        self.error = error
+        self._note_change()
+
+    def _hear(self, take: Callable[[Entry], None], entries: list[Entry]) -> None:
+        if self._early is not None:
+            self._early.append((take, entries))
+        else:
+            self._take_all(take, entries)
+
+    def _take_all(self, take: Callable[[Entry], None], entries: list[Entry]) -> None:
+        for entry in entries:
+            take(entry)
+        self._note_change()
 
     async def _until_over(self) -> None:
-        """A settled run needs no followers: a server has room for a thousand of them."""
+        """Of a settled run nothing more is to be heard, unless it is opened again."""
         while not self.state.settled:
             await self._changed.wait()
-        with contextlib.suppress(MyceliumError, Unanswered):
+        with contextlib.suppress(ElfbookError, Unanswered):
             await self.complete_outputs()
-        _, followers = self._tasks.pop(), self._tasks
-        self._tasks = []
-        for task in followers:
-            task.cancel()
-        await asyncio.gather(*followers, return_exceptions=True)
+        self._leave()
         if not self.state.settled:
-            self.begin()  # it was opened again meanwhile
+            await self.begin()  # it was opened again meanwhile
 
-    async def _follow(self, follower: Follower, take) -> None:
-        try:
-            async for batch in follower.batches():
-                for entry in batch:
-                    take(entry)
-                self._note_change()
-        except (ElfbookError, Unanswered) as error:
-            self.error = error
-            self._note_change()
+    def _leave(self) -> None:
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            ear.remove(self)
+            self._note_change()  # who waits to hear something has to read it
 
-    def _take_facts(self, entry) -> None:
+    # ------------------------------------------------------------------ taking
+
+    def _take_facts(self, entry: Entry) -> None:
+        if entry.seq <= self._facts_to:
+            return
+        self._facts_to = entry.seq
         _, stored = self.mycelium.stored(entry)
+        now = self.state.jobs[stored.job]
+        before = now.state
         fold(self.state, stored)
+        if now.state is not before and now.state in ENDED:
+            self.ended.append(stored.job)
 
-    def _take_outputs(self, entry) -> None:
+    def _take_outputs(self, entry: Entry) -> None:
+        if entry.seq <= self._outputs_to:
+            return
+        self._outputs_to = entry.seq
         for output in decode(entry.data, tuple[Output, ...]):
             self.outputs.setdefault(output.job, []).append(output)
 
@@ -82,6 +141,8 @@ class Watched:
         self.version += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    # ------------------------------------------------------------------ waiting
 
     async def changed(self, version: int) -> int:
         """The version once it is another than `version`."""
@@ -98,23 +159,43 @@ class Watched:
 
     async def catch_up(self) -> None:
         """Holds afterwards: everything stored up to now is in `state` and `outputs`."""
-        names = self.mycelium.names
-        async for entry in self.mycelium.read(names.jobs, names.jobs_of(self.run)):
-            self._take_facts(entry)
-        await self.complete_outputs()
+        async with self._turn:  # whoever begins to listen reads on first
+            await self._reach_facts()
         if not self.state.settled:
-            self.begin()
+            await self.begin()
+        await self.complete_outputs()
 
     async def complete_outputs(self) -> None:
         """Holds afterwards: `outputs` has everything stored up to now."""
-        outputs: dict[int, list[Output]] = {}
         names = self.mycelium.names
-        async for entry in self.mycelium.read(names.output, names.outputs_of(self.run)):
-            for output in decode(entry.data, tuple[Output, ...]):
-                outputs.setdefault(output.job, []).append(output)
-        if outputs != self.outputs:
-            self.outputs.update(outputs)
-            self._note_change()
+        last = await self.mycelium.link.last(names.output, names.outputs_of(self.run))
+        while last is not None and self._outputs_to < last.seq:
+            await (self._read_outputs() if self._ear is None else self._hear_on())
+
+    async def _reach_facts(self) -> None:
+        names = self.mycelium.names
+        last = await self.mycelium.link.last(names.jobs, names.jobs_of(self.run))
+        while last is not None and self._facts_to < last.seq:
+            await (self._read_facts() if self._ear is None else self._hear_on())
+
+    async def _hear_on(self) -> None:
+        if self.error is not None:
+            raise self.error
+        await self._changed.wait()
+
+    async def _read_facts(self) -> None:
+        names = self.mycelium.names
+        start = self._facts_to + 1
+        async for entry in self.mycelium.read(names.jobs, names.jobs_of(self.run), start=start):
+            self._take_facts(entry)
+        self._note_change()
+
+    async def _read_outputs(self) -> None:
+        names = self.mycelium.names
+        start = self._outputs_to + 1
+        async for entry in self.mycelium.read(names.output, names.outputs_of(self.run), start=start):
+            self._take_outputs(entry)
+        self._note_change()
 
     async def learn(self, digest: str, ref: ValueRef) -> None:
         """Have the revision of that digest among `revisions`."""
@@ -123,9 +204,10 @@ class Watched:
 
     async def close(self) -> None:
         """Stop watching; the run goes on."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._leave()
+        if self._over is not None:
+            self._over.cancel()
+            await asyncio.gather(self._over, return_exceptions=True)
 
 
 async def read_revision(mycelium: Mycelium, digest: str, ref: ValueRef) -> Revision:

@@ -29,6 +29,8 @@ LOST = (
     "Runs submitted since then must be submitted again."
 )
 NANO = 1_000_000_000
+FROM_NOW = 0
+"""As `start` of a follower: what is stored after it has begun."""
 
 
 def place_of(reply: str) -> tuple[int, int, float, int]:
@@ -52,12 +54,14 @@ class Follower:
     stream: str
     subjects: tuple[str, ...]
     start: int = 1
-    """First stream sequence wanted."""
+    """First stream sequence wanted, or FROM_NOW."""
     last_only: bool = False
     """Begin with only the newest message of each subject."""
     stop_at_end: bool = False
     """End when everything stored at the time of the call has been given."""
     seen: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is settled from where on it follows."""
     _entries: list[Entry] = field(default_factory=list)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _heard: float = 0.0
@@ -136,6 +140,8 @@ class Follower:
         policy: dict[str, object] = {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, first)}
         if self.last_only and not self.seen:
             policy = {"deliver_policy": "last_per_subject"}
+        elif first == FROM_NOW:
+            policy = {"deliver_policy": "new"}
         name = (
             {"filter_subject": self.subjects[0]}
             if len(self.subjects) == 1
@@ -156,12 +162,15 @@ class Follower:
             {"stream_name": self.stream, "config": config, "action": "create"},
         )
         await self._check_progress()
+        if self.start == FROM_NOW:  # if the server goes away it goes on from here, and misses nothing
+            self.start = made["delivered"]["stream_seq"] + 1
         inbox = f"_INBOX.{uuid.uuid4().hex}"
         undo = await self.link.subscribe(inbox, self._received)
         self._inbox, self._next, self._credit, self._broken = inbox, 1, 0, False
         self._left = made.get("num_pending", 0)
         self._heard = time.monotonic()
         await self._pull(FOLLOW_CREDIT)
+        self.begun.set()
         return undo
 
     async def _remove(self) -> None:

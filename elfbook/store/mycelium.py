@@ -27,7 +27,7 @@ from elfbook.facts import AnyEvent, Stored
 from elfbook.model import INLINE_LIMIT, Beat, Dispatch, Manifest, Output, Settled, ValueRef
 from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
-from elfbook.store.follow import RETRY_S, Follower, Taker
+from elfbook.store.follow import FROM_NOW, RETRY_S, Follower, Taker
 from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Refused, Unanswered, refusal
 from elfbook.store.marks import Mark
 from elfbook.store.streams import Streams
@@ -244,8 +244,13 @@ class Mycelium:
         facts = await self.link.api(f"STREAM.INFO.{self.names.jobs}")
         return facts["state"]["last_seq"]
 
-    def follow_run(self, run: str) -> Follower:
-        return Follower(self.link, self.names.jobs, (self.names.jobs_of(run),))
+    def follow_flow(self, flow: str) -> tuple[Follower, Follower]:
+        """What is stored from now on about any run of a flow: facts, and outputs."""
+        names = self.names
+        return (
+            Follower(self.link, names.jobs, (names.jobs_of_flow(flow),), start=FROM_NOW),
+            Follower(self.link, names.output, (names.outputs_of_flow(flow),), start=FROM_NOW),
+        )
 
     def follow_jobs(self, start: int) -> Follower:
         return Follower(self.link, self.names.jobs, (self.names.every_job,), start=start)
@@ -289,9 +294,6 @@ class Mycelium:
         reply = await self.link.request(self.names.output_of(run, job), encode(outputs), timeout_s=10)
         if reply.data and (error := refusal(json.loads(reply.data))):
             raise MyceliumError(f"the server refused a job's output: {error}")
-
-    def follow_outputs(self, run: str) -> Follower:
-        return Follower(self.link, self.names.output, (self.names.outputs_of(run),))
 
     # ------------------------------------------------------------------ values
 

@@ -1,0 +1,110 @@
+"""What is stored about the runs of a flow, heard as it is stored.
+
+One pair of consumers serves all runs of a flow that this process watches, and stays for a while when
+the last of them has settled: whoever starts a flow again and again pays for them once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from elfbook.errors import ElfbookError
+from elfbook.store.follow import Follower
+from elfbook.store.link import Entry, Unanswered
+from elfbook.store.mycelium import Mycelium
+
+
+class Listener(Protocol):
+    """A run that wants to hear what is stored about it."""
+
+    @property
+    def run(self) -> str: ...
+
+    def hear_facts(self, entries: list[Entry]) -> None: ...
+    def hear_outputs(self, entries: list[Entry]) -> None: ...
+    def hear_nothing_more(self, error: Exception) -> None: ...
+
+
+@dataclass(eq=False)
+class Ear:
+    """Hands on all that is stored about a flow's runs from now on, in order, to those who listen."""
+
+    mycelium: Mycelium
+    flow: str
+    error: Exception | None = None
+    """Why nothing more is heard; None while all is well."""
+    idle_since: float = field(default_factory=time.monotonic)
+    """Monotonic time at which the last listener left; means nothing while there is one."""
+    _listeners: dict[str, list[Listener]] = field(default_factory=dict)
+    """By run; there are two while this process submits a run that somebody else is submitting."""
+    _followers: tuple[Follower, ...] = ()
+    _tasks: list[asyncio.Task] = field(default_factory=list)
+
+    @property
+    def idle(self) -> bool:
+        """True while nobody listens."""
+        return not self._listeners
+
+    def begin(self) -> Ear:
+        """Itself, about to hear; `ready` says from when on."""
+        facts, outputs = self.mycelium.follow_flow(self.flow)
+        self._followers = facts, outputs
+        self._tasks = [
+            asyncio.create_task(self._follow(facts, lambda listener: listener.hear_facts)),
+            asyncio.create_task(self._follow(outputs, lambda listener: listener.hear_outputs)),
+        ]
+        return self
+
+    async def ready(self) -> None:
+        """Holds afterwards: whatever is stored from now on is heard. Raises what keeps it from that."""
+        for follower, task in zip(self._followers, self._tasks, strict=True):
+            if not follower.begun.is_set():
+                begun = asyncio.create_task(follower.begun.wait())
+                try:
+                    await asyncio.wait({begun, task}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    begun.cancel()
+        if self.error is not None:
+            raise self.error
+
+    def add(self, listener: Listener) -> None:
+        """From now on the listener hears of its run."""
+        self._listeners.setdefault(listener.run, []).append(listener)
+        if self.error is not None:
+            listener.hear_nothing_more(self.error)
+
+    def remove(self, listener: Listener) -> None:
+        """The listener hears no more."""
+        there = self._listeners.get(listener.run, [])
+        if listener in there:
+            there.remove(listener)
+            if not there:
+                del self._listeners[listener.run]
+            self.idle_since = time.monotonic()
+
+    async def close(self) -> None:
+        """Nobody hears any more; the server keeps nothing of it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _follow(
+        self, follower: Follower, hearing: Callable[[Listener], Callable[[list[Entry]], None]]
+    ) -> None:
+        run_of = self.mycelium.names.run_of
+        try:
+            async for batch in follower.batches():
+                heard: dict[str, list[Entry]] = {}
+                for entry in batch:
+                    heard.setdefault(run_of(entry.subject), []).append(entry)
+                for run, entries in heard.items():
+                    for listener in list(self._listeners.get(run, ())):
+                        hearing(listener)(entries)
+        except (ElfbookError, Unanswered) as error:
+            self.error = error
+            for listener in [each for there in self._listeners.values() for each in there]:
+                listener.hear_nothing_more(error)
