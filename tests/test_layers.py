@@ -33,7 +33,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
     ),
     "log": (
-        "states", "fold", "deadlines",
+        "states", "fold", "deadlines", "reach",
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",

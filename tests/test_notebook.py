@@ -275,6 +275,27 @@ def test_cancel_and_join_and_timeout(cell: Cells) -> None:
     assert "TimedOut: task_sleep[0] ran longer than 0.3 s" in shown
 
 
+def test_cancel_of_part_of_a_flow(cell: Cells) -> None:
+    cell("%elf up 2")
+    cell(SLOW)
+    cell(
+        "%%elf flow tree --no-wait -q\ns = Sleeper()\na = s.task_sleep(30)\nb = s.task_sleep(a)\n"
+        "c = s.task_sleep(b)\nd = s.task_sleep(a)\ne = s.task_sleep(30)\nf = s.task_sleep(e)\n"
+    )
+    said = cell("%elf cancel tree/task_sleep[1] --below --why 'not needed'")
+    assert said == "cancelled 2 jobs of flow tree; what was done is kept"
+    states = "[str(job.state) for job in tree.jobs if job.number not in (0, 4)]"
+    assert cell(states).endswith("['cancelled', 'cancelled', 'waiting', 'waiting']")
+    assert cell["tree"]["task_sleep[2]"]._now.event.why == "not needed"
+    assert cell("%elf cancel tree/task_sleep[1]").startswith("nothing to cancel: ")
+    assert "`tree` is a run, and --below is said of a job" in cell.fails("%elf cancel tree --below", ElfUsageError)
+    cell("tree['task_sleep[5]'].cancel(above=True)")
+    assert cell("[str(job.state) for job in tree.jobs[4:]]").endswith("['cancelled', 'cancelled']")
+    cell("tree['task_sleep[0]'].cancel()")
+    cell("tree.wait()")
+    assert cell("str(tree.jobs[3].state)").endswith("'skipped'"), "it depended on one that was cancelled"
+
+
 def test_a_fresh_notebook_attaches_and_has_its_elves_back(cell: Cells) -> None:
     cell("%elf up 2")
     cell(GREETER)

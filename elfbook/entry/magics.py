@@ -236,9 +236,14 @@ class Magic:
         return run
 
     def do_cancel(self, arguments: Arguments, quiet: bool) -> object:
-        return self.say(
-            verbs.cancel(arguments.text("x"), arguments.text("why"), notebook=self.notebook), quiet
+        said = verbs.cancel(
+            arguments.text("x"),
+            arguments.text("why"),
+            below=arguments.flag("below"),
+            above=arguments.flag("above"),
+            notebook=self.notebook,
         )
+        return self.say(said, quiet)
 
     def do_attach(self, arguments: Arguments, quiet: bool) -> object:
         self.notebook.remarks.clear()

@@ -103,6 +103,15 @@ class Job:
         self.run.retry(naming.full_label(self.run.plan, self.number), same_code=same_code)
         return self
 
+    def cancel(self, why: str = "", *, below: bool = False, above: bool = False) -> Job:
+        """This job, cancelled: no attempt of it starts any more, and a running one is stopped.
+
+        With `below` also all that depends on it, with `above` also what nothing else needs. What
+        depends on a cancelled job and is not cancelled itself is skipped.
+        """
+        self.run._notebook.cancel(self.run, why, [self.number], below=below, above=above)
+        return self
+
     def __repr__(self) -> str:
         more = f": {self.preview}" if self.preview else ""
         if self.state is State.FAILED and self.failure is not None:

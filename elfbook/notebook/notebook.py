@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from elfbook.code import source
 from elfbook.errors import DefinitionError, ElfUsageError
 from elfbook.facts import State
+from elfbook.log import reach
 from elfbook.log.fold import to_reopen
 from elfbook.model import INLINE_LIMIT, Origin, Revision, ValueRef
 from elfbook.notebook import ipython, pages
@@ -314,10 +315,25 @@ class Notebook(Connection):
         refs = (capture.value for revision in revisions for capture in revision.captures)
         return {ref.digest: self.blobs[ref.digest] for ref in refs if ref.inline is None}
 
-    def cancel(self, run: Run, why: str = "", jobs: list[int] | None = None) -> int:
-        """How many jobs were cancelled; no attempt of them starts any more."""
+    def cancel(
+        self,
+        run: Run,
+        why: str = "",
+        jobs: Collection[int] | None = None,
+        *,
+        below: bool = False,
+        above: bool = False,
+    ) -> int:
+        """How many jobs were cancelled; no attempt of them starts any more.
+
+        Of some jobs, with `below` all that depends on them as well, with `above` what only they need.
+        """
         refuse_local(run, "it is over")
         self.renew(run)
+        if jobs is not None and below:
+            jobs = reach.below(run.plan, jobs)
+        if jobs is not None and above:
+            jobs = reach.above(run.plan, jobs)
         return self.ask(self.client.cancel, run.watched, why, jobs)
 
     def job_labels(self) -> list[str]:

@@ -265,7 +265,9 @@ def retry(x: str, *, same_code: bool = False, notebook: Notebook | None = None) 
     return found.run, notebook.retry(found.run, [found.number], same_code=same_code)
 
 
-def cancel(x: str, why: str = "", *, notebook: Notebook | None = None) -> Said:
+def cancel(
+    x: str, why: str = "", *, below: bool = False, above: bool = False, notebook: Notebook | None = None
+) -> Said:
     """Nothing of the run or job starts any more; what ran was interrupted."""
     notebook = notebook or current()
     found = find(x, notebook=notebook)
@@ -274,9 +276,16 @@ def cancel(x: str, why: str = "", *, notebook: Notebook | None = None) -> Said:
             f"`{x}` is a worker; a run or a job can be cancelled", hint="%elf down ends workers"
         )
     run, jobs = (found, None) if isinstance(found, Run) else (found.run, [found.number])
+    if jobs is None and (below or above):
+        raise ElfUsageError(
+            f"`{x}` is a run, and --{'below' if below else 'above'} is said of a job",
+            hint=f"Without it all of {run.flow} is cancelled.",
+        )
     if jobs is None and run.settled:
         return Said(f"nothing to cancel: {title_of(run.flow, run.state)}", run)
-    number = notebook.cancel(run, why, jobs)
+    number = notebook.cancel(run, why, jobs, below=below, above=above)
+    if not number:
+        return Said(f"nothing to cancel: {found!r}", run)
     return Said(f"cancelled {plural(number, 'job')} of flow {run.flow}; what was done is kept", run)
 
 

@@ -94,9 +94,19 @@ VERBS: dict[str, Verb] = {
             "cancel",
             "Stop a run or a job; nothing of it starts after this returns.",
             (Operand("x", of="active"),),
-            (Flag("--why", "a reason, kept in the record", "TEXT"), QUIET),
-            ("%elf cancel party", '%elf cancel party --why "wrong input"'),
-            'party.cancel("wrong input")',
+            (
+                Flag("--below", "of a job: also all that depends on it"),
+                Flag("--above", "of a job: also what nothing else needs"),
+                Flag("--why", "a reason, kept in the record", "TEXT"),
+                QUIET,
+            ),
+            (
+                "%elf cancel party",
+                '%elf cancel party --why "wrong input"',
+                "%elf cancel crawl/task_parse[3] --below",
+            ),
+            'party.cancel(), party["task_hello[2]"].cancel(below=True)',
+            "What depends on a cancelled job, and is not cancelled itself, is skipped.",
         ),
         Verb(
             "attach",
