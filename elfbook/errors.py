@@ -10,6 +10,8 @@ ElfbookError                   carries .hint: what to type next
 ├─ FlowCancelled               a run was cancelled
 ├─ MyceliumError               the server
 │  ├─ MyceliumUnreachable      nothing answers
+│  ├─ AccessDenied             it does not let us in, or not do what we must
+│  ├─ WrongServer              what answers is no NATS server, too old, or without JetStream
 │  ├─ StoreFull                the store refuses to grow
 │  ├─ StoreRegressed           acknowledged records are gone
 │  ├─ StoreCorrupt             a blob's bytes are not what their hash says
@@ -88,6 +90,14 @@ class MyceliumError(ElfbookError):
 
 class MyceliumUnreachable(MyceliumError):
     """No server answered."""
+
+
+class AccessDenied(MyceliumError):
+    """The server answers, and refuses these credentials or what they ask for."""
+
+
+class WrongServer(MyceliumError):
+    """What answers cannot keep a mycelium: it is another kind of server, or lacks what is needed."""
 
 
 class StoreFull(MyceliumError):

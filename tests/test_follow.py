@@ -397,6 +397,14 @@ async def test_taking_goes_on_after_a_restart(mycelium, place, taker, until) -> 
     assert here.asked == 0
 
 
+async def test_what_is_asked_while_the_server_is_away_is_answered_when_it_returns(mycelium, place, until) -> None:
+    await asyncio.to_thread(stop_server, place)
+    await until(lambda: not mycelium.link.connected)
+    asked = [asyncio.create_task(mycelium.link.api("INFO", timeout_s=20)) for _ in range(5)]
+    await asyncio.to_thread(ensure_server, place, mode="fast")
+    assert all("limits" in answer for answer in await asyncio.gather(*asked))
+
+
 async def test_a_deleted_consumer_of_the_queue_is_made_again(mycelium, taker, until) -> None:
     here = await taker()
     await here.want(1)

@@ -40,7 +40,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "view", "textform", "page", "report",
     ),
     "store": (
-        "beside", "link", "marks", "streams", "writer", "blobs", "follow", "mycelium", "place", "server", "graphstore",
+        "beside", "greeting", "link", "address", "marks", "streams", "pressure", "writer", "blobs", "follow",
+        "mycelium", "place", "server", "graphstore",
     ),
     "work": (
         "attempts", "claims", "kernel", "outputs", "parcels", "processes", "pulse", "room", "shim",

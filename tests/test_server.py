@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from elfbook.errors import ElfbookError, MyceliumError, MyceliumUnreachable
+from elfbook.errors import AccessDenied, ElfbookError, MyceliumError
 from elfbook.store import server
 from elfbook.store.mycelium import Address, Mycelium, read_durability
 from elfbook.store.place import Place, read_json, write_json
@@ -103,7 +103,7 @@ async def test_nobody_gets_in_without_the_password(place: Place) -> None:
         ("system", ""),
         ("elf", facts_of(place)["system_password"]),
     ):
-        with pytest.raises(MyceliumUnreachable):
+        with pytest.raises(AccessDenied):
             await Mycelium.open(Address(url, user, password), key=place.key(), timeout_s=1)
 
 

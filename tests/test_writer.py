@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from elfbook.errors import ElfbookError, MyceliumError, StoreFull
+from elfbook.errors import ElfbookError, MyceliumError, StoreFull, StoreRegressed
 from elfbook.store.link import Entry, Link, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json
+from elfbook.store.pressure import Pressure, Trouble
 from elfbook.store.server import ensure_server
 from elfbook.store.writer import BATCH_MESSAGES, SINGLY, Conflict, Writer
 
@@ -44,13 +45,16 @@ class Deaf:
     async def publish(self, *given: object) -> None:
         await self.link.publish(*given)
 
+    async def api(self, *given: object, **named: object) -> dict:
+        return await self.link.api(*given, **named)
+
     async def last(self, stream: str, subject: str) -> Entry | None:
         return await self.link.last(stream, subject)
 
 
 @pytest.fixture(params=[True, False], ids=["batches", "singly"])
 async def writer(mycelium: Mycelium, request: pytest.FixtureRequest) -> AsyncIterator[Writer]:
-    made = Writer(mycelium.link, mycelium.names.jobs, atomic=request.param)
+    made = Writer(mycelium.link, mycelium.names.jobs, Pressure(), atomic=request.param)
     made.start()
     yield made
     await made.close()
@@ -105,7 +109,7 @@ async def test_of_two_at_once_one_wins(writer: Writer, mycelium: Mycelium) -> No
 
 
 async def test_two_writers_on_one_record_agree_on_the_winner(mycelium: Mycelium) -> None:
-    writers = [Writer(mycelium.link, mycelium.names.jobs) for _ in range(3)]
+    writers = [Writer(mycelium.link, mycelium.names.jobs, Pressure()) for _ in range(3)]
     for each in writers:
         each.start()
     futures = [
@@ -135,7 +139,7 @@ async def test_a_job_and_what_its_elf_keeps_are_stored_together_or_not_at_all(my
 @pytest.mark.parametrize(("count", "losses"), [(1, 1), (3, 2), (SINGLY + 10, 1), (SINGLY + 10, 5)])
 async def test_a_lost_answer_is_read_back(mycelium: Mycelium, count: int, losses: int) -> None:
     """Whoever wrote hears that it is stored; nothing is stored twice, or refused as one's own rival."""
-    writer = Writer(Deaf(mycelium.link, losses), mycelium.names.jobs)
+    writer = Writer(Deaf(mycelium.link, losses), mycelium.names.jobs, Pressure())
     writer.start()
     seqs = await outcomes([writer.write(subject(mycelium, job), b"%d" % job, 0) for job in range(count)])
     assert {entry.subject: entry.seq for entry in await records(mycelium)} == {
@@ -146,7 +150,7 @@ async def test_a_lost_answer_is_read_back(mycelium: Mycelium, count: int, losses
 
 
 async def test_a_lost_answer_of_a_pair_is_read_back(mycelium: Mycelium) -> None:
-    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs)
+    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure())
     writer.start()
     pair = ((subject(mycelium, 1), b"done", 0), (mycelium.names.keep("animals"), b"one", None))
     seq = await writer.write_all(pair)
@@ -156,36 +160,58 @@ async def test_a_lost_answer_of_a_pair_is_read_back(mycelium: Mycelium) -> None:
 
 async def test_a_lost_refusal_is_still_a_conflict(mycelium: Mycelium) -> None:
     await mycelium.jobs.write(subject(mycelium, 1), b"another's", 0)
-    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs)
+    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure())
     writer.start()
     with pytest.raises(Conflict):
         await writer.write(subject(mycelium, 1), b"mine", 0)
     await writer.close()
 
 
-async def test_a_store_that_never_answers_is_named_in_the_end(mycelium: Mycelium) -> None:
+async def test_a_stream_that_is_not_there_is_named_in_the_end(mycelium: Mycelium, monkeypatch) -> None:
+    monkeypatch.setattr("elfbook.store.pressure.GONE_S", 0.5)
     deaf = Deaf(mycelium.link, 1000)
-    writer = Writer(deaf, "ELF_nothing_JOBS")  # no such stream, so nothing can be read back either
+    writer = Writer(deaf, "ELF_nothing_JOBS", Pressure())
     writer.start()
-    with pytest.raises(StoreFull, match="does not answer"):
+    with pytest.raises(StoreRegressed, match="gone.*ELF_nothing_JOBS"):
         await writer.write("elf.nothing.job.crawl.1.1", b"x", 0)
     assert 1 < deaf.sent < 10
     await writer.close()
 
 
-async def test_a_full_store_says_so_and_takes_records_again_once_it_can(
-    writer: Writer, mycelium: Mycelium
-) -> None:
+async def bound(mycelium: Mycelium, limit: int) -> None:
+    """Give JOBS room for so many bytes; -1 for as many as there are."""
     stream = mycelium.names.jobs
     config = (await mycelium.link.api(f"STREAM.INFO.{stream}"))["config"]
-    await mycelium.link.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": 2000})
-    results = await outcomes([writer.write(subject(mycelium, job), bytes(500), 0) for job in range(20)])
+    await mycelium.link.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": limit})
+
+
+async def test_what_a_full_store_refuses_is_kept_and_stored_once_there_is_room(
+    writer: Writer, mycelium: Mycelium, until
+) -> None:
+    await bound(mycelium, 2000)
+    writes = [writer.write(subject(mycelium, job), bytes(500), 0) for job in range(20)]
+    await until(lambda: writer.pressure.trouble is Trouble.FULL)
+    assert "the store is full" in writer.pressure.why
+    assert not all(write.done() for write in writes)
+    await bound(mycelium, -1)
+    seqs = await asyncio.wait_for(asyncio.gather(*writes), 20)
+    assert {entry.subject: entry.seq for entry in await records(mycelium)} == {
+        subject(mycelium, job): seq for job, seq in enumerate(seqs)
+    }
+    await until(lambda: writer.pressure.why == "")
+
+
+async def test_a_full_store_is_named_when_patience_ends(writer: Writer, mycelium: Mycelium) -> None:
+    writer.pressure.patience_s = 0.3
+    await bound(mycelium, 2000)
+    writes = [writer.write(subject(mycelium, job), bytes(500), 0) for job in range(20)]
+    results = await asyncio.wait_for(outcomes(writes), 20)
     full = [result for result in results if isinstance(result, StoreFull)]
-    assert full and "takes no more records" in str(full[0])
-    assert "Free space" in full[0].hint
+    assert full and "the store is full" in str(full[0])
+    assert "--store-limit" in full[0].hint
     stored = {entry.subject for entry in await records(mycelium)}
     assert stored == {subject(mycelium, job) for job, result in enumerate(results) if isinstance(result, int)}
-    await mycelium.link.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": -1})
+    await bound(mycelium, -1)
     assert await writer.write(subject(mycelium, 99), b"x", 0)
 
 
@@ -201,7 +227,7 @@ async def test_a_record_above_the_servers_limit_fails_alone(writer: Writer, myce
 
 
 async def test_closing_tells_those_who_wait(mycelium: Mycelium) -> None:
-    writer = Writer(mycelium.link, mycelium.names.jobs)  # never started: all of them wait
+    writer = Writer(mycelium.link, mycelium.names.jobs, Pressure())  # never started: all of them wait
     futures = [writer.write(subject(mycelium, job), b"x", 0) for job in range(10)]
     await writer.close()
     assert all(isinstance(result, Unanswered) for result in await outcomes(futures))

@@ -16,13 +16,12 @@ from elfbook.errors import ElfbookError
 from elfbook.host import hostfile
 from elfbook.notebook.strays import processes_of
 from elfbook.notebook.texts import below_home
+from elfbook.store.greeting import OLDEST_SERVER
 from elfbook.store.place import Place
 from elfbook.store.server import answers, server_program
 from elfbook.version import __version__
 from elfbook.words import listing, plural, size
 
-OLDEST_SERVER = (2, 12)
-"""Atomic batches came with nats-server 2.12."""
 LITTLE_ROOM = 1_000_000_000
 GLYPHS = {"ok": "✓", "note": "○", "wrong": "✗"}
 

@@ -11,8 +11,9 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from elfbook.errors import MyceliumError, StoreCorrupt, StoreFull
-from elfbook.store.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Unanswered, refusal
+from elfbook.errors import MyceliumError, StoreCorrupt, StoreRegressed
+from elfbook.store.link import NOT_FOUND, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
+from elfbook.store.pressure import GONE, Pressure
 from elfbook.store.writer import EXPECT
 from elfbook.wire import Names
 
@@ -49,6 +50,7 @@ class Blobs:
 
     link: Link
     names: Names
+    pressure: Pressure
 
     async def put(self, digest: str, buffers: Iterable[bytes | memoryview]) -> None:
         """Holds afterwards: every chunk of the blob is stored."""
@@ -67,26 +69,16 @@ class Blobs:
                 task.cancel()
 
     async def _put_chunk(self, digest: str, index: int, chunk: bytes) -> None:
-        import json
-
         subject = self.names.chunk(digest, index)
-        for attempt in range(ATTEMPTS):
-            try:
-                reply = await self.link.request(subject, chunk, {EXPECT: "0"}, timeout_s=ANSWER_S)
-                if not reply.data:
-                    raise Unanswered("the stream is not there yet")
-            except Unanswered:
-                await asyncio.sleep(0.2 * (attempt + 1))
-                continue
-            error = refusal(json.loads(reply.data))
-            if error is None or error.code == WRONG_LAST_SEQUENCE:
-                return  # stored now, or before by someone with the same content
-            if error.code in TOO_MUCH:
-                raise StoreFull(f"the store takes no more values ({error.description})")
-            raise MyceliumError(f"the server refused part of a value: {error}")
-        raise StoreFull(
-            "the store does not answer while a value is written. Is its disk full, or the server down?"
-        )
+        try:
+            await self.pressure.store(
+                self.link, self.names.blobs, lambda: self.link.send(subject, chunk, {EXPECT: "0"})
+            )
+        except Refused as error:
+            if (
+                error.code != WRONG_LAST_SEQUENCE
+            ):  # that says: stored before, by someone with the same content
+                raise MyceliumError(f"the server refused part of a value: {error}") from error
 
     async def stream(self, digest: str, size: int) -> AsyncIterator[bytes]:
         """The blob's chunks in order; StoreCorrupt at the end unless they hash to `digest`."""
@@ -118,6 +110,7 @@ class Blobs:
             try:
                 reply = await self.link.request(subject, b"", timeout_s=ANSWER_S)
             except Unanswered:
+                await self._still_there()
                 await asyncio.sleep(0.2 * (attempt + 1))
                 continue
             status = (reply.headers or {}).get("Status")
@@ -125,3 +118,13 @@ class Blobs:
                 raise StoreCorrupt(f"part {index + 1} of {count} of a stored value ({digest[:12]}) is gone")
             return reply.data
         raise MyceliumError("the store does not answer while a value is read")
+
+    async def _still_there(self) -> None:
+        """StoreRegressed when there is no stream of values any more."""
+        try:
+            await self.link.api(f"STREAM.INFO.{self.names.blobs}")
+        except Unanswered:
+            return
+        except Refused as error:
+            if error.code in NOT_FOUND:
+                raise StoreRegressed(f"the store has lost all of {self.names.blobs}", hint=GONE) from error

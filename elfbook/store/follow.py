@@ -14,7 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreRegressed
+from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreRegressed
 from elfbook.store.link import NOT_FOUND, Entry, Link, Message, Refused, Unanswered
 
 HEARTBEAT_S = 1.0
@@ -112,7 +112,8 @@ class Follower:
             async with asyncio.timeout(SILENCE_S / 2):
                 await self._woken.wait()
         except TimeoutError:
-            if time.monotonic() - self._heard > SILENCE_S and (self.link.connected or self.stop_at_end):
+            asked_in_vain = self.link.connected or self.stop_at_end or self.link.denied
+            if time.monotonic() - self._heard > SILENCE_S and asked_in_vain:
                 self._broken = True
 
     async def _begin_again(self) -> Callable[[], Awaitable[None]]:
@@ -272,7 +273,7 @@ class Taker:
             if self._broken and self.link.connected:
                 try:
                     await self._begin()
-                except (Unanswered, Refused):
+                except (Unanswered, Refused, AccessDenied):
                     await asyncio.sleep(RETRY_S)
                     continue
             elif self._wanted and not self._broken and time.monotonic() - self._heard > SILENCE_S:

@@ -10,15 +10,18 @@ import base64
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import nats
 import nats.errors
-from nats.aio.client import Client as NatsClient
+from nats.aio.client import Client
 
-from elfbook.errors import MyceliumError, MyceliumUnreachable
+from elfbook.errors import AccessDenied, MyceliumError
+from elfbook.store.greeting import check_server, not_allowed, not_let_in, what_is_there
 
 log = logging.getLogger("elfbook")
 
@@ -32,6 +35,8 @@ TOO_MUCH = frozenset({10023, 10047, 10077})
 """Store full, or a limit of the stream reached."""
 NOT_FOUND = frozenset({10014, 10037, 10059})
 NO_RESPONDERS = "503"
+DENIED = re.compile(r"authorization violation|authentication|revoked", re.IGNORECASE)
+FORBIDDEN = re.compile(r'permissions violation for (\w+) to "?([^"\s]+)', re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -67,6 +72,21 @@ class Entry:
     """Messages behind it when it was sent; 0 means that this was the newest."""
 
 
+class NatsClient(Client):
+    """nats-py's client closes for good at most errors that a server reports; this one reconnects.
+
+    Credentials that were revoked may be given back, and a server that was full has room again.
+    """
+
+    async def _process_err(self, err_msg: str) -> None:
+        if FORBIDDEN.search(err_msg):
+            await super()._process_err(err_msg)
+            return
+        error = nats.errors.Error(f"nats: {err_msg}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
+
+
 def refusal(reply: dict) -> Refused | None:
     error = reply.get("error")
     return Refused(error.get("err_code", 0), error.get("description", "refused")) if error else None
@@ -95,9 +115,14 @@ class Link:
     """Asked for the server's present address whenever the connection is lost."""
     on_return: list[Callable[[], None]] = field(default_factory=list)
     """Called after each reconnect, on the loop."""
+    denied: AccessDenied | None = None
+    """Why the server does not let us in, while it does not."""
+    user: str = ""
     _search: asyncio.Task | None = None
     _inbox: str = ""
-    _waiting: dict[str, asyncio.Future] = field(default_factory=dict)
+    _waiting: dict[str, tuple[asyncio.Future, str]] = field(default_factory=dict)
+    """Token to the reply's future and the subject asked."""
+    _refused: asyncio.Event = field(default_factory=asyncio.Event)
     _next: int = 0
 
     @classmethod
@@ -111,22 +136,38 @@ class Link:
         timeout_s: float = 5.0,
         locate: Callable[[], str | None] | None = None,
     ) -> Link:
-        """A connection that answers; MyceliumUnreachable within `timeout_s`.
+        """A connection that answers, of a server that will do.
 
-        `locate` is asked for the server's present address whenever the connection is lost.
+        Otherwise MyceliumUnreachable, AccessDenied or WrongServer within `timeout_s`. `locate`
+        is asked for the server's present address whenever the connection is lost.
         """
-        link = cls(NatsClient(), url, locate)
+        link = cls(NatsClient(), url, locate, user=user or urlsplit(url).username or "")
         try:
-            async with asyncio.timeout(timeout_s):
-                await link._connect(name, {"user": user, "password": password} if user else {})
-        except (OSError, nats.errors.Error) as error:  # TimeoutError is an OSError
+            await link._connect_within(timeout_s, name, {"user": user, "password": password} if user else {})
+            check_server(url, link.nc._server_info)
+        except BaseException:
             await _abandon(link.nc)
-            raise MyceliumUnreachable(
-                f"no NATS server answers at {_shown(url)}",
-                hint="Start one with  %elf up   (in a shell:  elfbook up)",
-            ) from error
+            raise
         await link._open_inbox()
         return link
+
+    async def _connect_within(self, timeout_s: float, name: str, options: dict[str, str]) -> None:
+        connecting = asyncio.ensure_future(self._connect(name, options))
+        refused = asyncio.ensure_future(self._refused.wait())
+        try:
+            await asyncio.wait([connecting, refused], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if self.denied is not None:
+                raise self.denied
+            if connecting.done():
+                connecting.result()
+                return
+        except (OSError, nats.errors.Error):
+            pass  # what it is, the server's own first words tell best
+        finally:
+            for task in (connecting, refused):
+                task.cancel()
+            await asyncio.gather(connecting, refused, return_exceptions=True)
+        raise await what_is_there(self.where)
 
     async def _connect(self, name: str, options: dict[str, str]) -> None:
         await self.nc.connect(
@@ -160,28 +201,45 @@ class Link:
         self._search = None
 
     async def _back(self) -> None:
-        self._fail_waiting()
+        # What was asked meanwhile has only been kept, and is sent now.
+        self.denied = None
         for call in list(self.on_return):
             call()
 
     async def _noted(self, error: Exception) -> None:
         # Raising here would end nats-py's read loop while it still calls itself connected.
         log.debug("connection: %r", error)
+        if not self.nc.is_connected and self.nc._transport is not None:
+            self.nc._transport.close()  # nats-py leaves it open when the server was not content
+        text = str(error)
+        if isinstance(error, nats.errors.AuthorizationError) or DENIED.search(text):
+            self.denied = not_let_in(self.where, self.user)
+            self._refused.set()
+            self._fail_waiting(self.denied)
+        elif found := FORBIDDEN.search(text):
+            self._forbid(found[1], found[2])
+
+    def _forbid(self, what: str, subject: str) -> None:
+        """Who waits for an answer to a message that was not let through need not wait longer."""
+        for token, (future, asked) in list(self._waiting.items()):
+            if asked == subject and not future.done():
+                del self._waiting[token]
+                future.set_exception(not_allowed(self.where, self.user, what, subject))
 
     async def _open_inbox(self) -> None:
         self._inbox = self.nc.new_inbox()
         await self.subscribe(f"{self._inbox}.*", self._answered)
 
     def _answered(self, message: Message) -> None:
-        future = self._waiting.pop(message.subject.rpartition(".")[2], None)
+        future, _ = self._waiting.pop(message.subject.rpartition(".")[2], (None, ""))
         if future is not None and not future.done():
             future.set_result(message)
 
-    def _fail_waiting(self) -> None:
+    def _fail_waiting(self, error: MyceliumError | None = None) -> None:
         waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
+        for future, _ in waiting.values():
             if not future.done():
-                future.set_exception(Unanswered("the connection was lost before the answer came"))
+                future.set_exception(error or Unanswered("the connection was lost before the answer came"))
 
     # ------------------------------------------------------------------ plain messages
 
@@ -208,11 +266,14 @@ class Link:
         """Publish with a reply address; the future gives the reply Message or Unanswered.
 
         Far cheaper than nats-py's own request, and it hears of a lost connection at once.
+        AccessDenied while the server does not let us in.
         """
+        if self.denied is not None:
+            raise self.denied
         self._next += 1
         token = str(self._next)
         future = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
+        self._waiting[token] = (future, subject)
         try:
             await self.publish(subject, data, f"{self._inbox}.{token}", headers)
         except BaseException:
@@ -288,13 +349,11 @@ class Link:
         return Entry(message["subject"], base64.b64decode(message.get("data", "")), message["seq"], at)
 
 
-def _shown(url: str) -> str:
-    return url.rpartition("@")[2].removeprefix("nats://")
-
-
 async def _abandon(nc: NatsClient) -> None:
     """Close whatever state the client is in; it may never have connected."""
     try:
         await nc.close()
     except (OSError, RuntimeError, AttributeError, nats.errors.Error) as error:
         log.debug("close: %r", error)
+    if nc._transport is not None:  # which nats-py leaves open when it was only connecting
+        nc._transport.close()

@@ -22,14 +22,17 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
+from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreCorrupt, Untrusted
 from elfbook.facts import AnyEvent, Stored
 from elfbook.model import INLINE_LIMIT, Beat, Dispatch, Manifest, Output, Settled, ValueRef
+from elfbook.store.address import UNVERIFIED, Address, read_durability
 from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
 from elfbook.store.follow import FROM_NOW, RETRY_S, Follower, Taker
+from elfbook.store.greeting import no_jetstream, shown
 from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Refused, Unanswered, refusal
 from elfbook.store.marks import Mark
+from elfbook.store.pressure import Pressure, no_room
 from elfbook.store.streams import Streams
 from elfbook.store.writer import Conflict, Writer
 from elfbook.wire import Names, decode, decode_event, decode_sealed, digest_of, encode, encode_sealed
@@ -38,18 +41,6 @@ log = logging.getLogger("elfbook")
 
 ATOMIC_SINCE = (2, 12, 1)
 HOLD_S = 30.0
-UNVERIFIED = "unverified"
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server is and who one is there."""
-
-    url: str
-    user: str = ""
-    password: str = ""
-    system_password: str = ""
-    """Of the embedded server's system account; lets anyone verify how it stores."""
 
 
 @dataclass(eq=False)
@@ -63,6 +54,8 @@ class Mycelium:
     durability: str
     """`durable`, `fast`, or `unverified` when the server does not say."""
     streams: Streams
+    pressure: Pressure
+    """What keeps the store from taking more, if anything does."""
     jobs: Writer
     runs: Writer
     epoch: int = 0
@@ -96,32 +89,40 @@ class Mycelium:
         names = Names(namespace)
         version = link.nc.connected_server_version
         atomic = (version.major, version.minor, version.patch) >= ATOMIC_SINCE
+        pressure = Pressure()
         made = cls(
             link=link,
             names=names,
             key=key,
             address=address,
-            durability=await read_durability(address),
+            durability=UNVERIFIED,
             streams=Streams(link, names, atomic),
-            jobs=Writer(link, names.jobs, atomic),
-            runs=Writer(link, names.runs, atomic),
+            pressure=pressure,
+            jobs=Writer(link, names.jobs, pressure, atomic),
+            runs=Writer(link, names.runs, pressure, atomic),
             _locate=locate,
         )
         try:
             await made._begin()
-        except (Unanswered, Refused) as error:
-            await link.close()
-            raise MyceliumError(
-                f"the server at {address.url.rpartition('@')[2]} has no JetStream for us: {error}",
-                hint="Start nats-server with JetStream enabled (-js), or use the embedded one:  %elf up",
-            ) from error
         except BaseException:
-            await link.close()
+            await made.close()
             raise
         return made
 
     async def _begin(self) -> None:
-        await self.streams.ensure()
+        """Holds afterwards: all is as `open` says."""
+        self.durability = await read_durability(self.address)
+        try:
+            await self.streams.ensure()
+        except Unanswered as error:
+            raise MyceliumUnreachable(
+                f"the NATS server at {shown(self.address.url)} does not answer: {error}",
+                hint="It may be overloaded or still starting. See its log, then try again.",
+            ) from error
+        except Refused as error:
+            if error.code in TOO_MUCH:
+                raise no_room(str(error)) from error
+            raise no_jetstream(self.address.url, self.link.user, error) from error
         await self.link.subscribe(self.names.epoch, self._hear_epoch)
         self.link.on_return.append(self._back)
         self.epoch = await self.streams.epoch()
@@ -291,9 +292,13 @@ class Mycelium:
 
     async def add_output(self, run: str, job: int, outputs: tuple[Output, ...]) -> None:
         """Holds afterwards: the outputs are stored; MyceliumError when the store refuses."""
-        reply = await self.link.request(self.names.output_of(run, job), encode(outputs), timeout_s=10)
-        if reply.data and (error := refusal(json.loads(reply.data))):
-            raise MyceliumError(f"the server refused a job's output: {error}")
+        names, data = self.names, encode(outputs)
+        try:
+            await self.pressure.store(
+                self.link, names.output, lambda: self.link.send(names.output_of(run, job), data)
+            )
+        except Refused as error:
+            raise MyceliumError(f"the server refused a job's output: {error}") from error
 
     # ------------------------------------------------------------------ values
 
@@ -308,7 +313,7 @@ class Mycelium:
                     name="elfbook values",
                     locate=self._locate,
                 )
-        return Blobs(self._bulk, self.names)
+        return Blobs(self._bulk, self.names, self.pressure)
 
     async def put(
         self, buffers: Iterable[bytes | memoryview], preview: str = "", *, inline: bool = True
@@ -358,23 +363,6 @@ def noted(entry: Entry) -> Iterator[None]:
         yield
     except (StoreCorrupt, Untrusted) as error:
         log.warning("%s is left out: %s", entry.subject, error)
-
-
-async def read_durability(address: Address) -> str:
-    """What the server does before it acknowledges, as it says itself, never assumed."""
-    if not address.system_password:
-        return UNVERIFIED
-    system = await Link.open(
-        address.url, user="system", password=address.system_password, name="elfbook check"
-    )
-    try:
-        reply = await system.request("$SYS.REQ.SERVER.PING.VARZ", b"{}", timeout_s=2)
-    except Unanswered:
-        return UNVERIFIED
-    finally:
-        await system.close()
-    config = json.loads(reply.data)["data"].get("jetstream", {}).get("config", {})
-    return "durable" if config.get("sync_always") else "fast"
 
 
 __all__ = ["Address", "Conflict", "Mycelium", "noted", "read_durability"]

@@ -18,7 +18,7 @@ from elfbook.wire import Names
 
 EXISTS = 10058
 NO_STREAM = 10059
-OUTPUT_BYTES = tuple(size * 1024 * 1024 for size in (2048, 256, 32))
+OUTPUT_BYTES = tuple(size * 1024 * 1024 for size in (2048, 256, 32, 4))
 """At most so much output is kept: as much of the first as the server has disk for."""
 OUTPUT_AGE_S = 30 * 24 * 3600
 NANO = 1_000_000_000
@@ -48,9 +48,11 @@ class Streams:
 
     async def ensure(self) -> None:
         """Holds afterwards: all five exist. StoreRegressed when one that is the truth is gone."""
-        found = dict(zip(self.truth, await asyncio.gather(*map(self._facts, self.truth)), strict=True))
-        missing = [stream for stream, facts in found.items() if facts is None]
-        used = {s: facts["state"]["last_seq"] for s, facts in found.items() if facts is not None}
+        names = self.names
+        all_five = (*self.truth, names.output, names.work)
+        found = dict(zip(all_five, await asyncio.gather(*map(self._facts, all_five)), strict=True))
+        missing = [stream for stream in self.truth if found[stream] is None]
+        used = {s: found[s]["state"]["last_seq"] for s in self.truth if found[s] is not None}
         if missing and any(used.values()):
             there = " and ".join(f"{stream} has {last}" for stream, last in used.items() if last)
             raise StoreRegressed(
@@ -61,8 +63,10 @@ class Streams:
         for facts in found.values():
             if facts is not None:
                 await self._complete(facts["config"])
-        await self.ensure_output()
-        await self.ensure_work()
+        if found[names.output] is None:
+            await self.ensure_output()
+        if found[names.work] is None:
+            await self.ensure_work()
 
     async def ensure_work(self) -> None:
         """The work queue exists; it has to be made anew after each server restart."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
+import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
 
-from elfbook.errors import MyceliumError, StoreFull
-from elfbook.store.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered, refusal, reply_of
+from elfbook.errors import AccessDenied, MyceliumError
+from elfbook.store.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
+from elfbook.store.pressure import Pressure
 
 BATCH_MESSAGES = 400
 """The server's limit is 1,000 messages a batch."""
@@ -23,8 +24,6 @@ BATCH_BYTES = 4 * 1024 * 1024
 SINGLY = 4
 """Up to this many waiting writes go out one by one: a batch has a fixed cost of 3 to 4 ms."""
 UNITS_IN_FLIGHT = 2
-ANSWER_S = 10.0
-RESENDS = 5
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
 
 
@@ -38,7 +37,8 @@ class Write:
 
     messages: tuple[tuple[str, bytes, int | None], ...]
     done: asyncio.Future
-    resends: int = 0
+    since: float = 0.0
+    """When the store first failed to take it (monotonic)."""
 
     @property
     def bytes(self) -> int:
@@ -51,6 +51,7 @@ class Writer:
 
     link: Link
     stream: str
+    pressure: Pressure
     atomic: bool = True
     """False on servers before 2.12.1, which know no atomic batches."""
     _waiting: deque[Write] = field(default_factory=deque)
@@ -128,7 +129,7 @@ class Writer:
     async def _store_batch(self, writes: list[Write]) -> None:
         try:
             last = await self._send_batch([message for write in writes for message in write.messages])
-        except (Refused, Unanswered):
+        except (Refused, Unanswered, MyceliumError):
             # All or nothing was stored, or nobody can tell: each write finds out for itself.
             await asyncio.gather(*(self._store_one(write) for write in writes))
             return
@@ -139,55 +140,69 @@ class Writer:
             seq += len(write.messages)
 
     async def _store_one(self, write: Write) -> None:
-        while True:
-            try:
-                if len(write.messages) > 1 and self.atomic:
-                    seq = await self._send_batch(list(write.messages)) - len(write.messages) + 1
-                else:
-                    seq = await self._send_single(*write.messages[0])
-                    for message in write.messages[1:]:  # a server without batches: one after the other
-                        await self._send_single(*message)
-            except Refused as error:
-                seq = await self._after_refusal(write, error)
-            except Unanswered as error:
-                seq = await self._after_silence(write, error)
-            if seq is not None:
-                if not write.done.done():
-                    write.done.set_result(seq)
-                return
-            if write.done.done():
-                return
+        """Holds afterwards: the write is stored, or has failed and its future says why."""
+        try:
+            while not write.done.done():
+                try:
+                    self._stored(write, await self._send(write))
+                except Refused as error:
+                    await self._after_refusal(write, error)
+                except Unanswered as error:
+                    await self._after_silence(write, error)
+                except AccessDenied as error:
+                    self.pressure.denied(error)
+                    await self._keep(write)
+                except MyceliumError as error:  # too large, for one: no other write's fault
+                    _fail(write, error)
+        finally:
+            self.pressure.done(write)
 
-    async def _after_refusal(self, write: Write, error: Refused) -> int | None:
+    async def _send(self, write: Write) -> int:
+        if len(write.messages) > 1 and self.atomic:
+            return await self._send_batch(list(write.messages)) - len(write.messages) + 1
+        seq = await self._send_single(*write.messages[0])
+        for message in write.messages[1:]:  # a server without batches: one after the other
+            await self._send_single(*message)
+        return seq
+
+    @staticmethod
+    def _stored(write: Write, seq: int) -> None:
+        if not write.done.done():
+            write.done.set_result(seq)
+
+    async def _after_refusal(self, write: Write, error: Refused) -> None:
         if error.code == WRONG_LAST_SEQUENCE:
             # A refused write may be the second copy of one that succeeded: its bytes tell.
-            if (seq := await self._mine(write)) is not None:
-                return seq
-            _fail(write, Conflict(str(error)))
+            try:
+                seq = await self._mine(write)
+            except (Unanswered, AccessDenied):
+                return  # nobody can tell now: the next try will be refused again
+            if seq is None:
+                _fail(write, Conflict(str(error)))
+            else:
+                self._stored(write, seq)
         elif error.code in TOO_MUCH:
-            _fail(
-                write,
-                StoreFull(
-                    f"the store takes no more records ({error.description})",
-                    hint="Free space on the server's disk or raise its limits, then try again.",
-                ),
-            )
+            self.pressure.refused(error)
+            await self._keep(write)
         else:
             _fail(write, MyceliumError(f"the server refused a record: {error}"))
-        return None
 
-    async def _after_silence(self, write: Write, error: Unanswered) -> int | None:
-        write.resends += 1
-        if write.resends > RESENDS:
-            _fail(
-                write, StoreFull(f"the store does not answer: {error}. Is its disk full, or the server down?")
-            )
-            return None
+    async def _after_silence(self, write: Write, error: Unanswered) -> None:
+        """The write may have been stored: look, and try again if it was not."""
         try:
-            return await self._mine(write)
-        except Unanswered:
-            await asyncio.sleep(0.2)
-            return None
+            if (seq := await self._mine(write)) is not None:
+                self._stored(write, seq)
+                return
+        except (Unanswered, AccessDenied):
+            pass  # what is asked next says the same
+        await self.pressure.missed(self.link, self.stream, str(error))
+        await self._keep(write)
+
+    async def _keep(self, write: Write) -> None:
+        """Wait until it is time to try again; the write has failed if that took too long."""
+        write.since = write.since or time.monotonic()
+        if not await self.pressure.again(write, write.since):
+            _fail(write, self.pressure.error())
 
     async def _mine(self, write: Write) -> int | None:
         """The sequence of the first message if the store holds exactly what I wrote."""
@@ -197,7 +212,8 @@ class Writer:
 
     async def _send_single(self, subject: str, data: bytes, expect: int | None) -> int:
         headers = None if expect is None else {EXPECT: str(expect)}
-        return await self._answer(await self.link.send(subject, data, headers))
+        reply = await self.link.send(subject, data, headers)
+        return (await self.pressure.answer(self.link, self.stream, reply))["seq"]
 
     async def _send_batch(self, messages: list[tuple[str, bytes, int | None]]) -> int:
         """Store all or nothing; gives the last message's sequence."""
@@ -212,16 +228,7 @@ class Writer:
             else:
                 headers["Nats-Batch-Commit"] = "1"
                 reply = await self.link.send(subject, data, headers)
-        return await self._answer(reply)
-
-    async def _answer(self, reply: asyncio.Future) -> int:
-        message = await reply_of(reply, ANSWER_S)
-        if not message.data:
-            raise Unanswered("the stream is not there yet")
-        answer = json.loads(message.data)
-        if error := refusal(answer):
-            raise error
-        return answer["seq"]
+        return (await self.pressure.answer(self.link, self.stream, reply))["seq"]
 
 
 def _fail(write: Write, error: Exception) -> None:

@@ -1,0 +1,208 @@
+"""Whether the store takes what it is given, and patience with one that does not.
+
+A store without room says no; one whose disk is really full says nothing at all, to writes, while
+it answers questions as ever, and goes on so until it is started again (nats-server 2.15). Either
+way nothing is lost: who has something to write keeps it, waits here, and tries again. One tries
+for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreFull, StoreRegressed
+from elfbook.store.link import NOT_FOUND, TOO_MUCH, Link, Refused, Unanswered, refusal, reply_of
+
+SILENT_S = 3.0
+"""A write that is not answered for so long makes us ask whether the server is there at all."""
+PROBE_S = 1.5
+ANSWER_S = 10.0
+"""After so long without an answer it is looked up what became of a write."""
+LOOK_S = 0.5
+RETRY_S = 0.1
+PATIENCE_S = 60.0
+GONE_S = 5.0
+"""A server that has just started may not have its streams yet."""
+MAKE_ROOM = (
+    "Make room on the server's disk, or raise its limit:  elfbook up --store-limit 20GB.  "
+    "What waits to be written is written then."
+)
+
+
+class Trouble(StrEnum):
+    """Why nothing is stored; the values are what people read."""
+
+    NONE = ""
+    FULL = "the store is full"
+    SILENT = "the store does not answer writes, so its disk is probably full"
+    AWAY = "the server does not answer"
+    GONE = "a stream of the store is gone"
+    DENIED = "the server does not let us in"
+
+
+GONE = "Somebody has deleted it. Bring back a copy of the whole store, or begin anew:  %elf doctor  says how."
+
+
+def no_room(words: str) -> StoreFull:
+    """A refusal for want of room, which `words` says in the server's own."""
+    return StoreFull(f"{Trouble.FULL}: {words}", hint=MAKE_ROOM)
+
+
+@dataclass(eq=False)
+class Pressure:
+    """What one process knows of its store's readiness to take more."""
+
+    patience_s: float = PATIENCE_S
+    """How long a write is kept and tried again before it fails."""
+    trouble: Trouble = Trouble.NONE
+    words: str = ""
+    """More about it, from the server."""
+    on_change: list[Callable[[], None]] = field(default_factory=list)
+    _scout: object = None
+    """Who tries again while the others wait."""
+    _kept: set[object] = field(default_factory=set)
+    """All who wait to try again."""
+    _better: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def why(self) -> str:
+        """One sentence about what keeps the store from taking more; empty when nothing does."""
+        return f"{self.trouble} ({self.words})" if self.words else str(self.trouble)
+
+    def error(self) -> MyceliumError:
+        """What a write fails with when patience ends."""
+        match self.trouble:
+            case Trouble.GONE:
+                return StoreRegressed(self.why, hint=GONE)
+            case Trouble.AWAY | Trouble.NONE:
+                kind, hint = MyceliumUnreachable, "Start it again with  %elf up   (in a shell:  elfbook up)"
+            case Trouble.DENIED:
+                kind, hint = AccessDenied, "See  %elf doctor   (in a shell:  elfbook doctor)"
+            case _:
+                kind, hint = StoreFull, MAKE_ROOM
+        why = self.why or "the server's answers are lost"
+        return kind(f"{why}. What was to be stored was not, for {self.patience_s:g} s", hint=hint)
+
+    # ------------------------------------------------------------------ writing
+
+    async def store(self, link: Link, stream: str, send: Callable[[], Awaitable[asyncio.Future]]) -> dict:
+        """The server's answer to what `send` sends, sent again until it is stored.
+
+        Refused for another reason than want of room; the error of `error` when patience ends.
+        """
+        who, since = object(), 0.0
+        try:
+            while True:
+                try:
+                    return await self.answer(link, stream, await send())
+                except Unanswered as error:
+                    await self.missed(link, stream, str(error))
+                except Refused as error:
+                    if error.code not in TOO_MUCH:
+                        raise
+                    self.refused(error)
+                except AccessDenied as error:
+                    self.denied(error)
+                since = since or time.monotonic()
+                if not await self.again(who, since):
+                    raise self.error()
+        finally:
+            self.done(who)
+
+    async def answer(self, link: Link, stream: str, reply: asyncio.Future) -> dict:
+        """What the server says to a message for a stream; Refused or Unanswered."""
+        try:
+            done, _ = await asyncio.wait([reply], timeout=SILENT_S)
+        except asyncio.CancelledError:
+            reply.cancel()
+            raise
+        if not done:
+            await self._ask(link, stream, Trouble.SILENT)
+        message = await reply_of(reply, ANSWER_S - SILENT_S)
+        if not message.data:
+            raise Unanswered("the stream is not there")
+        answer = json.loads(message.data)
+        if error := refusal(answer):
+            raise error
+        self.stored()
+        return answer
+
+    # ------------------------------------------------------------------ what is seen
+
+    def stored(self) -> None:
+        """The store has taken something."""
+        if self.trouble:
+            self._note(Trouble.NONE)
+
+    def refused(self, error: Refused) -> None:
+        """The store has said that it has no room."""
+        self._note(Trouble.FULL, error.description)
+
+    def denied(self, error: AccessDenied) -> None:
+        self._note(Trouble.DENIED, str(error))
+
+    async def missed(self, link: Link, stream: str, words: str) -> None:
+        """An answer was lost together with its connection, or nobody was there to give it."""
+        await self._ask(link, stream, self.trouble, words)
+
+    async def _ask(self, link: Link, stream: str, otherwise: Trouble, words: str = "") -> None:
+        """Find out whether the server answers at all and has the stream; if so, it is `otherwise`."""
+        try:
+            await link.api(f"STREAM.INFO.{stream}", timeout_s=PROBE_S)
+        except AccessDenied as error:
+            self.denied(error)
+        except Unanswered as error:
+            self._note(Trouble.AWAY, words or str(error))
+        except Refused as error:
+            self._note(*((Trouble.GONE, stream) if error.code in NOT_FOUND else (Trouble.AWAY, str(error))))
+        else:
+            self._note(otherwise, self.words if otherwise is self.trouble else "")
+
+    def _note(self, trouble: Trouble, words: str = "") -> None:
+        if (trouble, words) != (self.trouble, self.words):
+            self.trouble, self.words = trouble, words
+            if trouble:
+                self._better.clear()
+            else:
+                self._better.set()
+            for call in list(self.on_change):
+                call()
+
+    # ------------------------------------------------------------------ patience
+
+    async def again(self, who: object, since: float) -> bool:
+        """True when `who`, kept since then (monotonic), is to try again; False when it waited enough."""
+        patience = min(self.patience_s, GONE_S) if self.trouble is Trouble.GONE else self.patience_s
+        left = since + patience - time.monotonic()
+        if left <= 0:
+            return False
+        self._kept.add(who)
+        if not self.trouble:
+            await asyncio.sleep(RETRY_S)
+            return True
+        if self._scout is None:
+            self._scout = who
+            self._better.clear()
+        if self._scout is who:
+            await asyncio.sleep(min(left, LOOK_S))
+            return True
+        try:
+            async with asyncio.timeout(left):
+                await self._better.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def done(self, who: object) -> None:
+        """`who` tries no more: it was stored, or it has failed. Another may take its place."""
+        self._kept.discard(who)
+        if self._scout is who:
+            self._scout = None
+            self._better.set()
+        if not self._kept:
+            self._note(Trouble.NONE)  # nobody has anything to store, so nobody knows
