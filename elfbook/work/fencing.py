@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from elfbook.errors import AccessDenied
 from elfbook.model import Beat
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Mycelium
@@ -62,7 +63,7 @@ class Fencing:
                     *(self.look(held) for held in list(self.bench.held.values())),
                     *(self._look_at_elf(name) for name in sorted(self.names)),
                 )
-            except Unanswered:
+            except (Unanswered, AccessDenied):
                 asked = -1
                 await asyncio.sleep(AGAIN_S)
         self.sure.set()
@@ -94,7 +95,7 @@ class Fencing:
             await self.sure.wait()
             try:
                 await self._look_around()
-            except Unanswered:
+            except (Unanswered, AccessDenied):
                 continue  # the connection is away, and its return will raise a doubt
 
     async def _look_around(self) -> None:
