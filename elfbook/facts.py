@@ -79,6 +79,61 @@ class Reopened(Event, frozen=True, tag="reopened"):
 
 AnyEvent = Claimed | Released | Succeeded | Failed | Lost | Skipped | Cancelled | Reopened
 
+# ---------------------------------------------------------------------------- many jobs at once
+
+LOT = 128
+"""Jobs of a run that have neighbouring numbers form a lot: job n is in lot n // LOT.
+
+Short jobs of one lot are claimed with one message and ended with one message, which makes them
+several times cheaper than jobs that have records of their own.
+"""
+
+
+class ClaimedTogether(Struct, frozen=True, tag_field="event", tag="claimed together"):
+    """A worker holds these jobs of one lot. It is stored only if nothing else has been, in that lot,
+    since the offer: no claim, no cancel, no fact that stands on a job's own subject."""
+
+    nonce: str
+    worker: str
+    jobs: tuple[tuple[int, int, int], ...]
+    """Of each job: its number, its own last record when it was offered, which attempt this is."""
+
+
+class Success(Struct, frozen=True, array_like=True):
+    """One job of `EndedTogether` that succeeded."""
+
+    claim: int
+    """Sequence of the ClaimedTogether under which it ran."""
+    job: int
+    value: int
+    """Index into the message's values."""
+    elapsed_s: float
+
+
+class Ending(Struct, frozen=True, array_like=True):
+    """One job of `EndedTogether` that ended otherwise, or was given back."""
+
+    claim: int
+    job: int
+    event: Failed | Lost | Released
+
+
+class EndedTogether(Struct, frozen=True, tag_field="event", tag="ended together"):
+    """What became of jobs that were claimed together. No compare-and-set guards this message: each
+    part of it counts only while the claim that it names still holds the job, which the fold decides."""
+
+    nonce: str
+    worker: str
+    revision: str = ""
+    values: tuple[ValueRef, ...] = ()
+    """What the successes gave, each distinct value once."""
+    successes: tuple[Success, ...] = ()
+    others: tuple[Ending, ...] = ()
+
+
+AnyRecord = AnyEvent | ClaimedTogether | EndedTogether
+"""What a message of the log can be."""
+
 
 class Stored(Struct, frozen=True):
     """An event with its place in the log."""
@@ -89,6 +144,34 @@ class Stored(Struct, frozen=True):
     at: float
     """Seconds since the epoch by the server's clock."""
     event: AnyEvent
+    rests_on: int | None = None
+    """None for a job's own record. Otherwise the fact was told together with others, and counts only
+    if this is (for a Claimed) the job's own last record, or (for its end) the claim that holds it."""
+
+
+def told(record: AnyRecord, job: int, seq: int, at: float) -> list[Stored]:
+    """The facts that a stored message tells; `job` is whose own record it is, if it is one."""
+    if isinstance(record, ClaimedTogether):
+        nonce, worker = record.nonce, record.worker
+        return [
+            Stored(each, seq, at, Claimed(nonce, attempt, worker), over)
+            for each, over, attempt in record.jobs
+        ]
+    if not isinstance(record, EndedTogether):
+        return [Stored(job, seq, at, record)]
+    nonce, worker, revision = record.nonce, record.worker, record.revision
+    values = record.values
+    facts = [
+        Stored(
+            each.job,
+            seq,
+            at,
+            Succeeded(nonce, 0, values[each.value], worker, each.elapsed_s, revision),
+            each.claim,
+        )
+        for each in record.successes
+    ]
+    return facts + [Stored(each.job, seq, at, each.event, each.claim) for each in record.others]
 
 
 class State(StrEnum):

@@ -273,7 +273,7 @@ class Dispatch(Struct, frozen=True):
     run: str
     job: int
     seq: int
-    """The job's last record when the offer was made; the claim expects it. 0 for none."""
+    """The job's own last record when the offer was made; the claim expects it. 0 for none."""
     attempt: int
     label: str
     elf: ElfUse
@@ -286,6 +286,50 @@ class Dispatch(Struct, frozen=True):
     """The inputs as a blob (MessagePack of the pairs) when they are too large to travel here."""
     blobs: tuple[ValueRef, ...] = ()
     timeout_s: float | None = None
+    mark: int = 0
+    """The message that brought the job into the state that is offered: a new state is a new offer."""
+
+
+class LotJob(Struct, frozen=True, array_like=True):
+    """One job of a LotOffer: what differs from job to job."""
+
+    job: int
+    seq: int
+    """The job's own last record when the offer was made."""
+    attempt: int
+    number: int
+    arguments: bytes
+    inputs: tuple[tuple[int, ValueRef], ...] = ()
+
+
+class LotOffer(Struct, frozen=True):
+    """An offer of many short jobs of one lot that run the same task; derived from the log."""
+
+    run: str
+    lot: int
+    seq: int
+    """The last message about the lot when the offer was made; the claim expects it."""
+    elf: ElfUse
+    code: ValueRef
+    task: str
+    jobs: tuple[LotJob, ...]
+    timeout_s: float | None = None
+
+    def dispatch(self, each: LotJob) -> Dispatch:
+        """One of its jobs as if it had been offered alone."""
+        return Dispatch(
+            run=self.run,
+            job=each.job,
+            seq=each.seq,
+            attempt=each.attempt,
+            label=f"{self.task}[{each.number}]",
+            elf=self.elf,
+            code=self.code,
+            task=self.task,
+            arguments=each.arguments,
+            inputs=each.inputs,
+            timeout_s=self.timeout_s,
+        )
 
 
 class Beat(Struct, frozen=True):

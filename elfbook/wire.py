@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from elfbook.errors import ElfUsageError, StoreCorrupt, Untrusted
-from elfbook.facts import AnyEvent
+from elfbook.facts import LOT, AnyRecord
 
 VERSION = b"\x01"
 LIMIT = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,63}):([1-9][0-9]{0,5})")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no record; texts that are not UTF-8 have their own error."""
 _pack = msgspec.msgpack.Encoder().encode
-_event = msgspec.msgpack.Decoder(AnyEvent).decode
+_record = msgspec.msgpack.Decoder(AnyRecord).decode
 
 
 def encode(value: object) -> bytes:
@@ -45,12 +45,12 @@ def decode(data: bytes, kind: type[T]) -> T:
         raise StoreCorrupt(f"a stored {name} cannot be read: {error}") from error
 
 
-def decode_event(data: bytes) -> AnyEvent:
-    """One job event; as `decode`, without looking the type up each time."""
+def decode_record(data: bytes) -> AnyRecord:
+    """One message of the log; as `decode`, without looking the type up each time."""
     if data[:1] != VERSION:
         raise StoreCorrupt(f"a stored event begins with {data[:1]!r}, not with a known version")
     try:
-        return _event(memoryview(data)[1:])
+        return _record(memoryview(data)[1:])
     except NO_RECORD as error:
         raise StoreCorrupt(f"a stored event cannot be read: {error}") from error
 
@@ -147,12 +147,23 @@ class Names:
     def every_settled(self) -> str:
         return f"{self._root}.settled.>"
 
-    # JOBS
+    # JOBS: a lot's claims and its jobs' own records lie under one prefix, so that a claim can expect
+    # that nothing has been stored under it since the offer.
     def job(self, run: str, job: int) -> str:
-        return f"{self._root}.job.{run}.{job}"
+        return f"{self._root}.job.{run}.{job // LOT}.{job}"
 
     def jobs_of(self, run: str) -> str:
-        return f"{self._root}.job.{run}.*"
+        return f"{self._root}.job.{run}.>"
+
+    def claims(self, run: str, lot: int) -> str:
+        return f"{self._root}.job.{run}.{lot}.claims"
+
+    def lot(self, run: str, lot: int) -> str:
+        """Everything about a lot but the ends of jobs that were claimed together."""
+        return f"{self._root}.job.{run}.{lot}.>"
+
+    def ends(self, run: str) -> str:
+        return f"{self._root}.job.{run}.ends"
 
     def jobs_of_flow(self, flow: str) -> str:
         return f"{self._root}.job.{flow}.>"
@@ -174,9 +185,9 @@ class Names:
 
     @staticmethod
     def job_of(subject: str) -> tuple[str, int]:
-        """The run and job that a subject of the JOBS stream names."""
-        _, _, _, flow, number, job = subject.split(".")
-        return f"{flow}.{number}", int(job)
+        """The run that a subject of the JOBS stream names, and the job if it is one's own; else -1."""
+        _, _, _, flow, number, *rest = subject.split(".")
+        return f"{flow}.{number}", -1 if rest[-1] in ("claims", "ends") else int(rest[-1])
 
     @staticmethod
     def run_of(subject: str) -> str:
@@ -191,6 +202,12 @@ class Names:
 
     def offer_to_worker(self, worker: str, run: str, job: int, seq: int) -> str:
         return f"{self._root}.work.worker.{worker}.{run}.{job}.{seq}"
+
+    def lot_offer(self, pool: str, run: str, lot: int, seq: int) -> str:
+        return f"{self._root}.work.lot.{pool}.{run}.{lot}.{seq}"
+
+    def lot_offers(self, pool: str) -> str:
+        return f"{self._root}.work.lot.{pool}.>"
 
     def pool_offers(self, pool: str) -> str:
         return f"{self._root}.work.pool.{pool}.>"
@@ -228,6 +245,11 @@ class Names:
     def epoch(self) -> str:
         """The store's new epoch is said here."""
         return f"{self._root}.epoch"
+
+    @property
+    def schedulers(self) -> str:
+        """Schedulers say here since when they have been there."""
+        return f"{self._root}.scheduler"
 
     def gone(self, worker: str) -> str:
         return f"{self._root}.gone.{worker}"

@@ -22,9 +22,7 @@ GLYPHS: dict[State, str] = {
 THIN_SPACE = "\u202f"
 """Groups digits; it does not break, so a number never spreads over two lines."""
 
-ESCAPE_SEQUENCE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
-)
+ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Direction marks can make a line read as something that it is not (CVE-2021-42574).
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")

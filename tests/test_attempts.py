@@ -10,7 +10,7 @@ from elfbook.facts import Claimed, Failed, Lost, State, Stored, Succeeded
 from elfbook.log.fold import Offer, fold, start
 from elfbook.model import Dispatch, ElfUse, Failure, Graph, JobSpec, Policy, ValueRef
 from elfbook.store.link import Message
-from elfbook.wire import decode_event, digest_of, encode
+from elfbook.wire import decode_record, digest_of, encode
 from elfbook.work.attempts import (
     Held,
     event_of,
@@ -193,7 +193,7 @@ def every_event() -> list:
 
 @pytest.mark.parametrize("event", every_event(), ids=lambda event: type(event).__name__)
 def test_every_event_can_be_stored_and_fits_the_attempt(event) -> None:
-    assert decode_event(encode(event)) == event
+    assert decode_record(encode(event)) == event
     assert event.attempt == DISPATCH.attempt
     assert event.worker == "w1"
 

@@ -33,7 +33,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
     ),
     "log": (
-        "states", "fold", "deadlines", "reach",
+        "states", "fold", "deadlines", "reach", "lineup",
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
@@ -45,10 +45,10 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "work": (
         "attempts", "claims", "kernel", "outputs", "parcels", "processes", "pulse", "room", "shim",
-        "bench", "fencing", "worker", "workerprocess",
+        "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
-        "hostfile", "placement", "deadlines", "scheduler", "schedulerprocess", "host",
+        "hostfile", "placement", "card", "deadlines", "feed", "lead", "scheduler", "schedulerprocess", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

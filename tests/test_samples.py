@@ -19,6 +19,8 @@ from elfbook.model import (
     Frame,
     Graph,
     JobSpec,
+    LotJob,
+    LotOffer,
     Manifest,
     Origin,
     Output,
@@ -34,7 +36,7 @@ from elfbook.store.marks import Mark
 from elfbook.wire import (
     VERSION,
     decode,
-    decode_event,
+    decode_record,
     encode,
 )
 
@@ -158,6 +160,26 @@ STORED: dict[str, object] = {
         bundle=large,
         blobs=(large,),
         timeout_s=30.0,
+        mark=14,
+    ),
+    "lot_offer": LotOffer(
+        run="crawl.7",
+        lot=1,
+        seq=12,
+        elf=use,
+        code=large,
+        task="task_save",
+        jobs=(LotJob(128, 0, 1, 3, b"call", ((0, small),)), LotJob(129, 7, 2, 4, b"")),
+        timeout_s=30.0,
+    ),
+    "claimed_together": facts.ClaimedTogether(nonce="n1", worker="w1", jobs=((128, 0, 1), (129, 7, 2))),
+    "ended_together": facts.EndedTogether(
+        nonce="n1",
+        worker="w1",
+        revision="c3" * 32,
+        values=(small,),
+        successes=(facts.Success(15, 128, 0, 0.001),),
+        others=(facts.Ending(15, 129, Released(nonce="n1", attempt=2, worker="w1")),),
     ),
     "beat": Beat(
         worker="w1",
@@ -206,7 +228,22 @@ def test_no_field_of_a_sample_has_its_default(name: str) -> None:
 
 def test_every_stored_type_has_a_sample() -> None:
     events = set(typing.get_args(facts.AnyEvent))
-    inner = {ValueRef, Parameter, TaskSpec, Piece, Capture, ElfUse, JobSpec, Policy, Origin, Frame, Failure}
+    inner = {
+        LotJob,
+        facts.Success,
+        facts.Ending,
+        ValueRef,
+        Parameter,
+        TaskSpec,
+        Piece,
+        Capture,
+        ElfUse,
+        JobSpec,
+        Policy,
+        Origin,
+        Frame,
+        Failure,
+    }
     never_stored_itself = {Stored, facts.Event, model.Struct}
     every = {
         each
@@ -222,7 +259,7 @@ def test_every_stored_type_has_a_sample() -> None:
     "event", [v for v in STORED.values() if isinstance(v, facts.Event)], ids=lambda e: type(e).__name__
 )
 def test_an_event_says_by_itself_which_it_is(event: facts.AnyEvent) -> None:
-    assert decode_event(encode(event)) == event
+    assert decode_record(encode(event)) == event
 
 
 def test_a_later_versions_new_field_is_ignored() -> None:

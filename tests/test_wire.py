@@ -19,7 +19,7 @@ from elfbook.wire import (
     Names,
     check_flow_name,
     decode,
-    decode_event,
+    decode_record,
     decode_sealed,
     digest_of,
     encode,
@@ -74,7 +74,7 @@ def hostile() -> list[bytes]:
 
 @pytest.mark.parametrize("data", hostile(), ids=lambda data: f"{data[:8].hex()}-{len(data)}")
 def test_bytes_that_are_no_record_are_named_as_such(data: bytes) -> None:
-    for read in (decode_event, lambda data: decode(data, Manifest)):
+    for read in (decode_record, lambda data: decode(data, Manifest)):
         with pytest.raises(StoreCorrupt, match="stored"):
             read(data)
 
@@ -84,7 +84,7 @@ def test_bytes_that_are_no_record_are_named_as_such(data: bytes) -> None:
 def test_any_bytes_are_read_or_refused_and_nothing_else(data: bytes) -> None:
     for given_ in (data, VERSION + data):
         with contextlib.suppress(StoreCorrupt):
-            assert isinstance(decode_event(given_), facts.Event)
+            assert isinstance(decode_record(given_), facts.Event)
 
 
 def test_a_record_with_flipped_bits_is_another_record_or_none() -> None:

@@ -123,12 +123,12 @@ class Watched:
         if entry.seq <= self._facts_to:
             return
         self._facts_to = entry.seq
-        _, stored = self.mycelium.stored(entry)
-        now = self.state.jobs[stored.job]
-        before = now.state
-        fold(self.state, stored)
-        if now.state is not before and now.state in ENDED:
-            self.ended.append(stored.job)
+        for stored in self.mycelium.facts(entry)[1]:
+            now = self.state.jobs[stored.job]
+            before = now.state
+            fold(self.state, stored)
+            if now.state is not before and now.state in ENDED:
+                self.ended.append(stored.job)
 
     def _take_outputs(self, entry: Entry) -> None:
         if entry.seq <= self._outputs_to:

@@ -1,10 +1,10 @@
 """What a task's return annotation declares: the names of its outputs, and their types.
 
-    -> None                          no outputs
-    -> ["species", "weight"]         names
-    -> {"species": str}              names with types
-    -> Animal                        a TypedDict, dataclass or NamedTuple: its fields
-    anything else, or nothing        undeclared
+-> None                          no outputs
+-> ["species", "weight"]         names
+-> {"species": str}              names with types
+-> Animal                        a TypedDict, dataclass or NamedTuple: its fields
+anything else, or nothing        undeclared
 """
 
 from __future__ import annotations

@@ -52,9 +52,7 @@ def uses(body: list[ast.stmt], filename: str) -> tuple[tuple[Use, ...], frozense
     return tuple(found), frozenset(stored)
 
 
-def _walk(
-    code: CodeType, now: bool, member: str | None, found: dict[Use, None], stored: set[str]
-) -> None:
+def _walk(code: CodeType, now: bool, member: str | None, found: dict[Use, None], stored: set[str]) -> None:
     """`member` is None outside classes, "" in a class body, a method's name inside the method,
     and <class> inside a class within a class."""
     local: set[str] = set()

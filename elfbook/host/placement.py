@@ -34,6 +34,10 @@ class Placement:
             self.holders.setdefault(name, beat.worker)
         return new
 
+    def size(self, pool: str) -> int:
+        """How many workers take jobs of a pool."""
+        return sum(not beat.only and pool in (beat.pool, beat.worker) for beat in self.beats.values())
+
     def expect(self, worker: str) -> None:
         """A record names a worker: unless it is heard of within a lease from now, it is gone."""
         self.heard.setdefault(worker, time.monotonic())

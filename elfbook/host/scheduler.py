@@ -13,14 +13,15 @@ import os
 import time
 from dataclasses import dataclass, field
 
-import msgspec
-
 from elfbook.errors import InternalError, StoreCorrupt, Untrusted
-from elfbook.facts import Claimed, Lost, Skipped, State, Succeeded
+from elfbook.facts import Claimed, Lost, Skipped, State
+from elfbook.host.card import Card
 from elfbook.host.deadlines import Deadlines
+from elfbook.host.feed import OFFER_AGAIN_S, Feed
+from elfbook.host.lead import Lead
 from elfbook.host.placement import Placement
-from elfbook.log.fold import Action, Offer, RunState, Skip, due, fold, policy_of, start
-from elfbook.model import Beat, Dispatch, Manifest, Settled, ValueRef
+from elfbook.log.fold import Action, Offer, Skip, due, fold, next_action, start
+from elfbook.model import Beat, Manifest, Settled
 from elfbook.store.beside import Beside
 from elfbook.store.graphstore import graph_of
 from elfbook.store.link import Message, Refused, Unanswered
@@ -30,26 +31,7 @@ from elfbook.work.pulse import LEASE_S
 
 log = logging.getLogger("elfbook")
 
-BUNDLE_BYTES = 256 * 1024
-"""Inputs above this travel as one blob instead of inside the offer."""
 SWEEP_S = 5.0
-OFFER_AGAIN_S = 15.0
-OFFERS_A_SWEEP = 500
-
-
-@dataclass(eq=False)
-class Card:
-    """One run as the scheduler follows it."""
-
-    manifest: Manifest
-    state: RunState
-    offered: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """Job to the record it was last offered on and when (monotonic)."""
-    noted: bool = False
-
-    @property
-    def run(self) -> str:
-        return self.manifest.run
 
 
 @dataclass(eq=False)
@@ -59,7 +41,11 @@ class Scheduler:
     mycelium: Mycelium
     cards: dict[str, Card] = field(default_factory=dict)
     placement: Placement = field(init=False)
+    feed: Feed = field(init=False)
+    lead: Lead = field(init=False)
     _later: list[tuple[float, str, int, int]] = field(default_factory=list)
+    _unstored: list[tuple[str, int]] = field(default_factory=list)
+    """Jobs of which something could not be stored: a full store, or none."""
     _homeless: dict[tuple[str, int], Offer] = field(default_factory=dict)
     """Offers that no worker there is may take."""
     _placing: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -70,6 +56,10 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.placement = Placement(self.mycelium)
+        self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead)
+        self.feed = Feed(
+            self.mycelium, self.placement, self.beside.run, self._renew_queue, lambda: self.lead.leads
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Schedule until `stop`."""
@@ -80,11 +70,13 @@ class Scheduler:
             await link.subscribe(
                 names.every_gone, lambda m: self._gone(m.subject.rpartition(".")[2], m.data.decode())
             ),
+            await self.lead.listen(),
         ]
         await link.publish(names.census)
-        first = await self._begin()
-        loops = [self._follow_runs(), self._follow_jobs(first), self._keep_time(), self._sweep()]
-        loops += [Deadlines(self.mycelium, self.cards).keep(), self.beside.until_failure()]
+        first_run, first_fact = await self._begin()
+        loops = [self._follow_runs(first_run), self._follow_jobs(first_fact), self._keep_time()]
+        loops += [self.lead.keep(), self._sweep(), Deadlines(self.mycelium, self.cards).keep()]
+        loops.append(self.beside.until_failure())
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -101,23 +93,31 @@ class Scheduler:
 
     # ------------------------------------------------------------------ runs
 
-    async def _begin(self) -> int:
-        """Fold what is stored; gives the JOBS sequence from which to follow live."""
-        end = await self.mycelium.jobs_end()
+    async def _begin(self) -> tuple[int, int]:
+        """Fold what is stored; gives the sequences of RUNS and of JOBS from which to follow live."""
+        # A record of its own is the proof that everything before it can be read. In this order: a run
+        # submitted after the end of RUNS has no fact before the barrier.
+        last_fact = await self.mycelium.barrier()
+        await self.lead.begin(last_fact)
+        last_run = await self.mycelium.end_of(self.mycelium.names.runs)
         manifests, settled = await self.mycelium.all_runs()
         for manifest in manifests:
             if manifest.run not in settled:
                 await self._load_safely(manifest)
-        return end + 1
+        return last_run + 1, last_fact + 1
 
-    async def _load(self, manifest: Manifest) -> None:
-        """Take up a run: fold its log so far, then do what is due."""
+    async def _load(self, manifest: Manifest, *, fresh: bool = False) -> None:
+        """Take up a run: fold its log so far, then do what is due.
+
+        Nothing of a fresh run, one submitted while this scheduler follows, can have been missed.
+        """
         graph = await graph_of(self.mycelium, manifest)
         card = Card(manifest, start(graph, manifest.run))
         names = self.mycelium.names
-        async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run)):
-            _, stored = self.mycelium.stored(entry)
-            fold(card.state, stored)
+        if not fresh:
+            async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run)):
+                for stored in self.mycelium.facts(entry)[1]:
+                    fold(card.state, stored)
         if manifest.run in self.cards:
             return  # taken up meanwhile, and what came since then is in that card only
         for stored in self._missed.pop(manifest.run, ()):
@@ -127,29 +127,24 @@ class Scheduler:
             if job.state is State.RUNNING:
                 self.placement.expect(job.worker)
         await self._act(card, due(card.state))
+        await self.feed.fill()
         self._note_if_settled(card)
 
-    async def _follow_runs(self) -> None:
-        async for batch in self.mycelium.follow_runs().batches():
+    async def _follow_runs(self, first: int) -> None:
+        async for batch in self.mycelium.follow_runs(first).batches():
             for entry in batch:
                 with noted(entry):
                     manifest = self.mycelium.manifest_of(entry)
-                    if manifest.run not in self.cards and await self._is_new(manifest):
-                        await self._load_safely(manifest)
+                    if manifest.run not in self.cards:
+                        await self._load_safely(manifest, fresh=True)
 
-    async def _is_new(self, manifest: Manifest) -> bool:
-        """False for a run that had settled before this scheduler began."""
-        names = self.mycelium.names
-        found = await self.mycelium.link.last(names.runs, names.settled(manifest.run))
-        return found is None or not decode(found.data, Settled).counts
-
-    async def _load_safely(self, manifest: Manifest) -> None:
+    async def _load_safely(self, manifest: Manifest, *, fresh: bool = False) -> None:
         """A run that cannot be read must not keep the others from going on.
 
         A server that is away is another matter: all begins anew then, in a new process.
         """
         try:
-            await self._load(manifest)
+            await self._load(manifest, fresh=fresh)
         except (StoreCorrupt, Untrusted, InternalError) as error:
             log.error("run %s cannot be taken up: %s", manifest.run, error)
 
@@ -157,19 +152,22 @@ class Scheduler:
         async for batch in self.mycelium.follow_jobs(first).batches():
             touched: dict[str, list[Action]] = {}
             for entry in batch:
-                run, stored = self.mycelium.stored(entry)
+                run, facts = self.mycelium.facts(entry)
                 card = self.cards.get(run)
                 if card is None:
-                    self._missed.setdefault(run, []).append(stored)
+                    self._missed.setdefault(run, []).extend(facts)
                     self._take_up(run)
                     continue
-                actions = fold(card.state, stored)
-                if isinstance(stored.event, Claimed):
-                    self.placement.expect(stored.event.worker)
-                touched.setdefault(run, []).extend(actions)
+                if isinstance(facts[0].event, Claimed):
+                    self.placement.expect(facts[0].event.worker)
+                actions = touched.setdefault(run, [])
+                for stored in facts:
+                    actions += fold(card.state, stored)
+                    self.feed.hear(card, stored)
             for run, actions in touched.items():
                 await self._act(self.cards[run], actions)
                 self._note_if_settled(self.cards[run])
+            await self.feed.fill()
 
     def _take_up(self, run: str) -> None:
         """A fact about a run that is not followed: it was reopened, or its manifest is on its way."""
@@ -199,6 +197,7 @@ class Scheduler:
         await self.mycelium.note_settled(note)
         if card.state.settled and self.cards.get(card.run) is card:
             del self.cards[card.run]
+            self.feed.drop(card.run)
 
     # ------------------------------------------------------------------ actions
 
@@ -209,7 +208,7 @@ class Scheduler:
             elif action.not_before > time.time():
                 heapq.heappush(self._later, (action.not_before, card.run, action.job, action.seq))
             else:
-                await self._offer(card, action)
+                self._offer(card, action)
 
     def _skip(self, card: Card, action: Skip) -> None:
         event = Skipped(nonce=os.urandom(8).hex(), because=action.because)
@@ -220,63 +219,23 @@ class Scheduler:
             if done.cancelled() or done.exception() is None or isinstance(done.exception(), Conflict):
                 return  # after a conflict the job has moved on, and the fold will hear of it
             log.warning("a record of job %s of %s could not be stored: %s", job, run, done.exception())
+            self._unstored.append((run, job))
 
         self.mycelium.record(run, job, event, seq).add_done_callback(stored)
 
-    async def _offer(self, card: Card, action: Offer) -> None:
-        use = card.state.graph.elves[card.state.graph.jobs[action.job].elf]
-        if use.name:
-            self.beside.run(self._offer_named(card, action, use.name))
-            return
-        pool = card.state.graph.policy.pool
-        worker = pool if pool in self.placement.beats else ""
-        await self._send(card, action, pool=pool, worker=worker)
+    def _offer(self, card: Card, action: Offer) -> None:
+        name = card.use(action.job).name
+        if name and not self.lead.leads:
+            self._homeless[card.run, action.job] = action
+        elif name:
+            self.beside.run(self._offer_named(card, action, name))
+        else:
+            self.feed.add(card, action.job)
 
-    async def _send(self, card: Card, action: Offer, *, pool: str = "", worker: str = "") -> None:
-        dispatch = await self._dispatch(card, action)
-        card.offered[action.job] = (action.seq, time.monotonic())
-        try:
-            reply = await self.mycelium.offer(dispatch, pool=pool, worker=worker)
-        except Unanswered:
-            return  # the connection is away; when it returns everything due is offered again
-        reply.add_done_callback(lambda done: self._answered(card, action, done))
-
-    def _answered(self, card: Card, action: Offer, done: asyncio.Future) -> None:
-        if done.cancelled() or done.exception() is not None:
-            return
-        if not self.mycelium.offer_stands(done.result()):
-            self.beside.run(self._again(card, action))
-
-    async def _again(self, card: Card, action: Offer) -> None:
+    async def _renew_queue(self) -> None:
+        """The server has lost its queue, which is in memory: make it anew, and all offers."""
         await self.mycelium.ensure_work()
-        heapq.heappush(self._later, (time.time() + 0.2, card.run, action.job, action.seq))
-
-    async def _dispatch(self, card: Card, action: Offer) -> Dispatch:
-        state, graph = card.state, card.state.graph
-        spec, now = graph.jobs[action.job], state.jobs[action.job]
-        use = graph.elves[spec.elf]
-        if now.revision:
-            use = msgspec.structs.replace(use, revision=now.revision)
-        inputs = tuple((parent, _value(state, parent)) for parent in spec.parents)
-        bundle = None
-        if sum(len(ref.inline or b"") for _, ref in inputs) > BUNDLE_BYTES:
-            bundle = await self.mycelium.put([msgspec.msgpack.encode(inputs)])
-            inputs = ()
-        return Dispatch(
-            run=card.run,
-            job=action.job,
-            seq=action.seq,
-            attempt=action.attempt,
-            label=f"{spec.task}[{spec.number}]",
-            elf=use,
-            code=now.code or card.manifest.revisions[use.revision],
-            task=spec.task,
-            arguments=spec.arguments,
-            inputs=inputs,
-            bundle=bundle,
-            blobs=spec.blobs,
-            timeout_s=policy_of(graph, action.job).timeout_s,
-        )
+        await self._offer_again()
 
     # ------------------------------------------------------------------ named elves
 
@@ -285,8 +244,8 @@ class Scheduler:
             worker = await self.placement.place(name, card.state.graph.policy.pool)
         if worker is None:
             self._homeless[card.run, action.job] = action
-            return
-        await self._send(card, action, worker=worker)
+        elif action := card.is_due(action.job):
+            await self.feed.send(card, action, card.state.graph.policy.pool, worker)
 
     # ------------------------------------------------------------------ workers
 
@@ -295,12 +254,20 @@ class Scheduler:
         if beat.leaving:
             self._gone(beat.worker, "ended")
             return
-        new = self.placement.hear(beat)
-        if new and self._homeless:
-            homeless, self._homeless = self._homeless, {}
-            for (run, job), action in homeless.items():
-                if run in self.cards and self.cards[run].state.jobs[job].seq == action.seq:
-                    self.beside.run(self._offer(self.cards[run], action))
+        if self.placement.hear(beat):
+            self._find_homes()
+
+    def _begin_to_lead(self) -> None:
+        """Whoever led has gone: what it had offered may be lost or not, so everything is offered."""
+        self._find_homes()
+        self.beside.run(self._offer_again())
+
+    def _find_homes(self) -> None:
+        """Offer what no worker could take when its turn came."""
+        homeless, self._homeless = self._homeless, {}
+        for (run, job), action in homeless.items():
+            if run in self.cards and self.cards[run].state.jobs[job].seq == action.seq:
+                self._offer(self.cards[run], action)
 
     def _gone(self, worker: str, why: str) -> None:
         """The worker has ended: what it ran is lost, what was offered to it is offered anew."""
@@ -313,13 +280,13 @@ class Scheduler:
                     text = f"{worker} {why} while doing {label.task}[{label.number}]."
                     event = Lost(nonce=os.urandom(8).hex(), attempt=now.attempt, worker=worker, why=text)
                     self._record(card.run, job, event, now.seq)
-            self.beside.run(self._offer_again(card, named_only=True))
+        self.beside.run(self._offer_again())
 
-    async def _offer_again(self, card: Card, *, named_only: bool) -> None:
-        for action in due(card.state):
-            use = card.state.graph.elves[card.state.graph.jobs[action.job].elf]
-            if isinstance(action, Offer) and (use.name or not named_only):
-                await self._act(card, [action])
+    async def _offer_again(self, older_than_s: float = 0.0) -> None:
+        """Make the offers anew that are out; one that is still queued is refused by the server."""
+        for card, action in self.feed.again(older_than_s):
+            self._offer(card, action)
+        await self.feed.fill()
 
     # ------------------------------------------------------------------ time
 
@@ -330,8 +297,9 @@ class Scheduler:
             while self._later and self._later[0][0] <= now:
                 _, run, job, seq = heapq.heappop(self._later)
                 card = self.cards.get(run)
-                if card is not None and card.state.jobs[job].seq == seq:
-                    await self._act(card, [a for a in due_of(card.state, job) if isinstance(a, Offer)])
+                if card is not None and card.state.jobs[job].seq == seq and (offer := card.is_due(job)):
+                    await self._act(card, [offer])
+                    await self.feed.fill()
             for worker in self.placement.silent(LEASE_S):
                 if self.mycelium.link.connected:
                     self._gone(worker, f"was not heard of for {LEASE_S:g} s")
@@ -349,29 +317,15 @@ class Scheduler:
         except (Unanswered, Refused):
             self._returned.set()
             return
-        for card in list(self.cards.values()):
-            await self._act(card, due(card.state))
+        await self._offer_again()
 
     async def _sweep(self) -> None:
-        """Offer again what has been due for long: an offer that is still queued is refused."""
+        """Offer again what has been on the queue for long, and write again what could not be stored."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            before = time.monotonic() - OFFER_AGAIN_S
-            left = OFFERS_A_SWEEP
-            for card in list(self.cards.values()):
-                self._note_if_settled(card)
-                for action in due(card.state):
-                    seq, at = card.offered.get(action.job, (-1, 0.0))
-                    if left > 0 and (isinstance(action, Skip) or seq != action.seq or at < before):
-                        left -= 1
-                        await self._act(card, [action])
-
-
-def due_of(state: RunState, job: int) -> list[Action]:
-    return [action for action in due(state) if action.job == job]
-
-
-def _value(state: RunState, job: int) -> ValueRef:
-    event = state.jobs[job].event
-    assert isinstance(event, Succeeded), "a job is due only once its parents' success is in the log"
-    return event.value
+            await self._offer_again(OFFER_AGAIN_S)
+            unstored, self._unstored = self._unstored, []
+            for run, job in unstored:
+                card = self.cards.get(run)
+                if card is not None and (action := next_action(card.state, job)):
+                    await self._act(card, [action])

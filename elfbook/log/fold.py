@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from elfbook.errors import InternalError
-from elfbook.facts import ENDED, State, Stored
+from elfbook.facts import ENDED, LOT, Claimed, State, Stored
 from elfbook.log.states import (
     CANCELLED,
     DONE,
@@ -39,6 +39,7 @@ from elfbook.log.states import (
     WAITING,
     JobNow,
     backoff,
+    counts_still,
     policy_of,
     step,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "backoff",
     "due",
     "fold",
+    "next_action",
     "policy_of",
     "roots_of_trouble",
     "run_outcome",
@@ -102,6 +104,8 @@ class RunState:
     """For each job the jobs that name it as parent or `after`, once for each mention."""
     followers: list[list[int]]
     """For each job the jobs whose `turn` comes after it."""
+    lots: list[int]
+    """For each lot the last message about its claims or a job's own record: what a claim of many expects."""
 
     @property
     def settled(self) -> bool:
@@ -125,9 +129,10 @@ def start(graph: Graph, run_key: str = "") -> RunState:
         if spec.turn is not None:
             followers[spec.turn].append(job)
         jobs.append(JobNow(unmet=len(needs)))
-    counts = dict.fromkeys(State, 0)
-    counts[WAITING] = size
-    return RunState(graph, run_key, jobs, counts, dependents, followers)
+    numbers = dict.fromkeys(State, 0)
+    numbers[WAITING] = size
+    lots = [0] * (-(-size // LOT))
+    return RunState(graph, run_key, jobs, numbers, dependents, followers, lots)
 
 
 def fold(state: RunState, stored: Stored) -> list[Action]:
@@ -135,9 +140,18 @@ def fold(state: RunState, stored: Stored) -> list[Action]:
     if not 0 <= stored.job < len(state.jobs):
         raise InternalError(f"the log has a fact about job {stored.job} of {len(state.jobs)}")
     now = state.jobs[stored.job]
-    if stored.seq <= now.seq:
+    if stored.seq <= now.upto:
         return []
-    now.seq = stored.seq
+    now.upto = stored.seq
+    own = stored.rests_on is None
+    if own or type(stored.event) is Claimed:
+        lot = stored.job // LOT
+        state.lots[lot] = max(state.lots[lot], stored.seq)
+    if own:
+        now.seq = stored.seq
+    elif not counts_still(now, stored):
+        return []
+    now.mark = stored.seq
     old = now.state
     if step(now, stored, policy_of(state.graph, stored.job), state.run_key):
         state.counts[old] -= 1
@@ -150,16 +164,16 @@ def fold(state: RunState, stored: Stored) -> list[Action]:
         _spread(state, stored.job, standing, touched)
     if now.state in ENDED and old not in ENDED:
         touched += [job for job in state.followers[stored.job] if state.jobs[job].because is None]
-    return [action for job in sorted(set(touched)) if (action := _next(state, job))]
+    return [action for job in sorted(set(touched)) if (action := next_action(state, job))]
 
 
 def due(state: RunState) -> list[Action]:
     """Everything that is due now, for whoever starts or starts over."""
-    return [action for job in range(len(state.jobs)) if (action := _next(state, job))]
+    return [action for job in range(len(state.jobs)) if (action := next_action(state, job))]
 
 
-def _next(state: RunState, job: int) -> Action | None:
-    """What is due for one job."""
+def next_action(state: RunState, job: int) -> Action | None:
+    """What is due for one job, None for nothing."""
     now = state.jobs[job]
     if now.state is not WAITING:
         return None

@@ -20,6 +20,8 @@ follows (compare-and-set), so the log is the truth and attempt numbers are not c
   Released, Succeeded and Lost are about an attempt, and none is under way: ignored.
 - An ended job takes nothing but Reopened: the first end is the job's end.
 - A fact that the table ignores is still the job's last record: the next write has to expect it.
+- Facts told together with others are no records of the job's own. They count only if they rest on
+  what is still so: a Claimed on the own record that the offer named, an end on the claim it ran under.
 """
 
 from __future__ import annotations
@@ -91,7 +93,13 @@ class JobNow:
     attempt: int = 0
     """Claims that count, the one under way included; a Released claim does not count."""
     seq: int = 0
-    """Of the job's last record, ignored ones too: what the next write expects. 0 for none."""
+    """Of the job's own last record, ignored ones too: what the next write expects. 0 for none."""
+    upto: int = 0
+    """Of the last message that named the job, whatever came of it."""
+    mark: int = 0
+    """Of the last message that changed the job or was its own record: names its present state."""
+    held: int = 0
+    """Of the claim that holds it; 0 unless it is running."""
     tried: int = 0
     """Attempts that raised, since the last Reopened; each of the other ends has its own count."""
     lost: int = 0
@@ -125,6 +133,15 @@ class JobNow:
     """How many of those are SPOILT."""
 
 
+def counts_still(now: JobNow, stored: Stored) -> bool:
+    """True unless the fact was told together with others and rests on what is no longer so."""
+    if stored.rests_on is None:
+        return True
+    if type(stored.event) is Claimed:
+        return now.state is WAITING and now.seq == stored.rests_on
+    return now.state is RUNNING and now.held == stored.rests_on
+
+
 def step(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> bool:
     """Change the job in place to what `stored` makes of it; False if the table ignores the fact."""
     event = stored.event
@@ -134,8 +151,10 @@ def step(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> bool:
         return False
     now.event = event
     now.not_before = 0.0
+    now.held = 0
     if kind is Claimed:
         now.attempt += 1
+        now.held = stored.seq
         now.worker = event.worker
         now.started_at = stored.at
     elif kind is Released:

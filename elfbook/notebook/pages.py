@@ -166,9 +166,7 @@ class Logs:
     def text(self) -> str:
         """All that was printed, whole, of every attempt."""
         return "".join(
-            output.text or plain_of(output.bundle)
-            for _, said in self._outputs()
-            for output in said
+            output.text or plain_of(output.bundle) for _, said in self._outputs() for output in said
         )
 
     def bundles(self) -> Iterator[Bundle]:

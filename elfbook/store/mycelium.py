@@ -23,8 +23,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreCorrupt, Untrusted
-from elfbook.facts import AnyEvent, Stored
-from elfbook.model import INLINE_LIMIT, Beat, Dispatch, Manifest, Output, Settled, ValueRef
+from elfbook.facts import AnyEvent, AnyRecord, ClaimedTogether, EndedTogether, Stored, told
+from elfbook.model import INLINE_LIMIT, Beat, Dispatch, LotOffer, Manifest, Output, Settled, ValueRef
 from elfbook.store.address import UNVERIFIED, Address, read_durability
 from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
@@ -34,13 +34,12 @@ from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Re
 from elfbook.store.marks import Mark
 from elfbook.store.pressure import Pressure, no_room
 from elfbook.store.streams import Streams
-from elfbook.store.writer import Conflict, Writer
-from elfbook.wire import Names, decode, decode_event, decode_sealed, digest_of, encode, encode_sealed
+from elfbook.store.writer import Among, Conflict, Writer
+from elfbook.wire import Names, decode, decode_record, decode_sealed, digest_of, encode, encode_sealed
 
 log = logging.getLogger("elfbook")
 
 ATOMIC_SINCE = (2, 12, 1)
-HOLD_S = 30.0
 
 
 @dataclass(eq=False)
@@ -232,17 +231,26 @@ class Mycelium:
         name, data = keep
         return self.jobs.write_all((message, (self.names.keep(name), data, None)))
 
+    def claim_lot(self, run: str, lot: int, claim: ClaimedTogether, seq: int) -> asyncio.Future:
+        """Claim many jobs of a lot; Conflict when anything was stored about the lot after `seq`."""
+        expect = Among(self.names.lot(run, lot), seq)
+        return self.jobs.write(self.names.claims(run, lot), encode(claim), expect)
+
+    def end_lots(self, run: str, ended: EndedTogether) -> asyncio.Future:
+        """Store what became of jobs of lots."""
+        return self.jobs.write(self.names.ends(run), encode(ended), None)
+
     async def kept(self, elf_name: str) -> bytes | None:
         entry = await self.link.last(self.names.jobs, self.names.keep(elf_name))
         return entry.data if entry else None
 
-    async def last_event(self, run: str, job: int) -> tuple[AnyEvent, int] | None:
+    async def last_event(self, run: str, job: int) -> tuple[AnyRecord, int] | None:
         entry = await self.link.last(self.names.jobs, self.names.job(run, job))
-        return (decode_event(entry.data), entry.seq) if entry else None
+        return (decode_record(entry.data), entry.seq) if entry else None
 
-    async def jobs_end(self) -> int:
-        """The newest sequence of JOBS."""
-        facts = await self.link.api(f"STREAM.INFO.{self.names.jobs}")
+    async def end_of(self, stream: str) -> int:
+        """The newest sequence of a stream."""
+        facts = await self.link.api(f"STREAM.INFO.{stream}")
         return facts["state"]["last_seq"]
 
     def follow_flow(self, flow: str) -> tuple[Follower, Follower]:
@@ -259,10 +267,10 @@ class Mycelium:
     def follow_runs(self, start: int = 1) -> Follower:
         return Follower(self.link, self.names.runs, (self.names.every_run,), start=start)
 
-    def stored(self, entry: Entry) -> tuple[str, Stored]:
-        """An entry of JOBS as a fact of its run."""
+    def facts(self, entry: Entry) -> tuple[str, list[Stored]]:
+        """An entry of JOBS as facts about jobs of its run."""
         run, job = self.names.job_of(entry.subject)
-        return run, Stored(job=job, seq=entry.seq, at=entry.at, event=decode_event(entry.data))
+        return run, told(decode_record(entry.data), job, entry.seq, entry.at)
 
     # ------------------------------------------------------------------ offers
 
@@ -270,11 +278,16 @@ class Mycelium:
         """Put a job on the queue of a pool or a worker; see `offer_stands` for the answer."""
         names = self.names
         subject = (
-            names.offer_to_worker(worker, dispatch.run, dispatch.job, dispatch.seq)
+            names.offer_to_worker(worker, dispatch.run, dispatch.job, dispatch.mark)
             if worker
-            else names.offer_to_pool(pool, dispatch.run, dispatch.job, dispatch.seq)
+            else names.offer_to_pool(pool, dispatch.run, dispatch.job, dispatch.mark)
         )
         return await self.link.send(subject, encode_sealed(dispatch, self.key))
+
+    async def offer_lot(self, offer: LotOffer, pool: str) -> asyncio.Future:
+        """Put many short jobs on the queue of a pool at once."""
+        subject = self.names.lot_offer(pool, offer.run, offer.lot, offer.seq)
+        return await self.link.send(subject, encode_sealed(offer, self.key))
 
     def offer_stands(self, message: Message) -> bool:
         """True when the offer is on the queue, by this call or an earlier one; False to repeat."""
@@ -285,8 +298,8 @@ class Mycelium:
         error = refusal(json.loads(message.data))
         return error is None or (error.code in TOO_MUCH and "per subject" in error.description)
 
-    def taker(self, consumer: str, subject: str, *, brief: bool) -> Taker:
-        return Taker(self.link, self.names.work, consumer, subject, hold_s=HOLD_S, brief=brief)
+    def taker(self, consumer: str, subject: str, *, brief: bool, hold_s: float) -> Taker:
+        return Taker(self.link, self.names.work, consumer, subject, hold_s=hold_s, brief=brief)
 
     # ------------------------------------------------------------------ outputs
 

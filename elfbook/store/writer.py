@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from elfbook.errors import AccessDenied, MyceliumError
 from elfbook.store.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
@@ -25,17 +26,40 @@ SINGLY = 4
 """Up to this many waiting writes go out one by one: a batch has a fixed cost of 3 to 4 ms."""
 UNITS_IN_FLIGHT = 2
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
+EXPECT_AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
 class Conflict(Exception):
     """The subject's last record is not the one that was expected."""
 
 
+class Among(NamedTuple):
+    """Expect that `seq` is the last sequence of all these subjects, a pattern, and not of one's own only."""
+
+    subjects: str
+    seq: int
+
+
+Expected = int | Among | None
+"""A subject's last sequence, 0 for nothing stored yet; None to store whatever is there."""
+Record = tuple[str, bytes, Expected]
+"""Subject, data, and what is expected."""
+
+
+def headers_of(expect: Expected) -> dict[str, str]:
+    """The headers by which the server checks what is expected."""
+    if expect is None:
+        return {}
+    if isinstance(expect, Among):
+        return {EXPECT: str(expect.seq), EXPECT_AMONG: expect.subjects}
+    return {EXPECT: str(expect)}
+
+
 @dataclass(slots=True, eq=False)
 class Write:
-    """Messages to store together, each (subject, data, expected last sequence or None)."""
+    """Messages to store together."""
 
-    messages: tuple[tuple[str, bytes, int | None], ...]
+    messages: tuple[Record, ...]
     done: asyncio.Future
     since: float = 0.0
     """When the store first failed to take it (monotonic)."""
@@ -73,11 +97,11 @@ class Writer:
         while self._waiting:
             _fail(self._waiting.popleft(), Unanswered("closed before it was written"))
 
-    def write(self, subject: str, data: bytes, expect: int | None) -> asyncio.Future:
-        """The record's sequence once stored; Conflict when `expect` is not the subject's last."""
+    def write(self, subject: str, data: bytes, expect: Expected) -> asyncio.Future:
+        """The record's sequence once stored; Conflict when another has been stored than is expected."""
         return self.write_all(((subject, data, expect),))
 
-    def write_all(self, messages: tuple[tuple[str, bytes, int | None], ...]) -> asyncio.Future:
+    def write_all(self, messages: tuple[Record, ...]) -> asyncio.Future:
         """The first message's sequence once all of them are stored, or Conflict and none is."""
         write = Write(messages, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
@@ -210,19 +234,16 @@ class Writer:
         found = await self.link.last(self.stream, subject)
         return found.seq if found is not None and found.data == data else None
 
-    async def _send_single(self, subject: str, data: bytes, expect: int | None) -> int:
-        headers = None if expect is None else {EXPECT: str(expect)}
-        reply = await self.link.send(subject, data, headers)
+    async def _send_single(self, subject: str, data: bytes, expect: Expected) -> int:
+        reply = await self.link.send(subject, data, headers_of(expect) or None)
         return (await self.pressure.answer(self.link, self.stream, reply))["seq"]
 
-    async def _send_batch(self, messages: list[tuple[str, bytes, int | None]]) -> int:
+    async def _send_batch(self, messages: list[Record]) -> int:
         """Store all or nothing; gives the last message's sequence."""
         batch = f"{self._mark}-{next(self._batch)}"
         reply = None
         for index, (subject, data, expect) in enumerate(messages, 1):
-            headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index)}
-            if expect is not None:
-                headers[EXPECT] = str(expect)
+            headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index), **headers_of(expect)}
             if index < len(messages):
                 await self.link.publish(subject, data, "", headers)
             else:

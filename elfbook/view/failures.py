@@ -137,9 +137,7 @@ def failure_lines(
     return lines
 
 
-def exception_lines(
-    failure: Failure, labels: Mapping[str, str], *, task: str, static: bool
-) -> list[Line]:
+def exception_lines(failure: Failure, labels: Mapping[str, str], *, task: str, static: bool) -> list[Line]:
     """One link of a chain: shown frames, how many are hidden, type and message, notes."""
     shown = [
         frame

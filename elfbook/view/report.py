@@ -97,9 +97,7 @@ def attempts(history: Sequence[Stored]) -> int:
     return sum(isinstance(stored.event, Succeeded | Failed | Lost) for stored in history)
 
 
-def whole_page(
-    view: RunView, state: RunState, manifest: Manifest, revisions: Sequence[Revision] = ()
-) -> str:
+def whole_page(view: RunView, state: RunState, manifest: Manifest, revisions: Sequence[Revision] = ()) -> str:
     """The document: what the settled page has, and every job, failure, output and line of code."""
     title = f"{view.glyph} flow {view.flow}"
     body = [

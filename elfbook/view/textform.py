@@ -81,9 +81,7 @@ def wrap_all(sentences: Iterable[str], room: int) -> list[str]:
 def table(view: RunView) -> list[list[str]]:
     """Headings, then a row for each task; states that no job is in have no column."""
     order = (State.WAITING, State.RUNNING, State.DONE, State.FAILED, State.SKIPPED, State.CANCELLED)
-    shown = [
-        state for state in order if state is State.DONE or any(row.counts[state] for row in view.rows)
-    ]
+    shown = [state for state in order if state is State.DONE or any(row.counts[state] for row in view.rows)]
     timed = any(row.median_s is not None for row in view.rows)
     cells = [["task", *map(str, shown), *(["median time"] if timed else [])]]
     for row in view.rows[:MOST_ROWS]:

@@ -245,9 +245,14 @@ def code_remark(state: RunState, versions: Mapping[str, int]) -> str:
         version = versions.get(ran or now.revision or use.revision)
         if version is not None:
             used.setdefault(use.elf, set()).add(version)
-    return "code: " + ", ".join(
-        f"{elf} {listing(f'v{version}' for version in sorted(numbers))}" for elf, numbers in used.items()
-    ) if used else ""
+    return (
+        "code: "
+        + ", ".join(
+            f"{elf} {listing(f'v{version}' for version in sorted(numbers))}" for elf, numbers in used.items()
+        )
+        if used
+        else ""
+    )
 
 
 def time_remark(state: RunState, now: float | None) -> str:

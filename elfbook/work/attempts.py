@@ -14,6 +14,16 @@ from elfbook.store.link import Message
 from elfbook.wire import digest_of
 
 
+@dataclass(slots=True, eq=False)
+class HeldLot:
+    """A claim of many jobs, and the offer that is accepted when all of them have ended."""
+
+    claim: int
+    message: Message
+    taker: Taker
+    left: int
+
+
 @dataclass(eq=False)
 class Held:
     """A job that this worker has claimed."""
@@ -23,7 +33,9 @@ class Held:
     message: Message
     taker: Taker
     seq: int
-    """Of my claim: my commit expects it."""
+    """Of the job's own last record: my claim, which my commit expects; the one before it in a lot."""
+    lot: HeldLot | None = None
+    """The claim of many that this job is part of."""
     begun_at: float = 0.0
     """Monotonic time since when the kernel has been at it; 0 while it waits its turn."""
     stopping: str = ""

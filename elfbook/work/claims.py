@@ -6,16 +6,19 @@ import asyncio
 import logging
 import os
 from dataclasses import dataclass
+from typing import TypeVar
 
-from elfbook.errors import StoreCorrupt, Untrusted
-from elfbook.facts import Claimed
-from elfbook.model import Dispatch
+from elfbook.errors import ElfbookError, StoreCorrupt, Untrusted
+from elfbook.facts import Claimed, ClaimedTogether
+from elfbook.model import Dispatch, LotOffer
 from elfbook.store.follow import Taker
-from elfbook.store.link import Message
+from elfbook.store.link import Message, Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.wire import decode_sealed
 
 log = logging.getLogger("elfbook")
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -55,10 +58,37 @@ class Claims:
                 await taker.give_back(message)
         return mine
 
+    async def claim_lot(
+        self, taker: Taker, message: Message, *, leaving: bool
+    ) -> tuple[LotOffer, int] | None:
+        """The offer of many jobs with the sequence of its claim, if they are the worker's from now on."""
+        offer = await self._opened(taker, message, LotOffer, leaving)
+        if offer is None:
+            return None
+        nonce = self.worker + os.urandom(6).hex()
+        jobs = tuple((each.job, each.seq, each.attempt) for each in offer.jobs)
+        claim = ClaimedTogether(nonce=nonce, worker=self.worker, jobs=jobs)
+        try:
+            return offer, await self.mycelium.claim_lot(offer.run, offer.lot, claim, offer.seq)
+        except Conflict:
+            await taker.accept(message)  # the lot has moved on; what of it is still due is offered anew
+        except (ElfbookError, Unanswered) as error:
+            log.warning("claiming %s jobs of %s failed: %s", len(jobs), offer.run, error)
+            await taker.give_back(message)
+        return None
+
     async def _readable(self, taker: Taker, message: Message, leaving: bool) -> Dispatch | None:
         """The offer if the worker may take it; otherwise it is off the queue."""
+        dispatch = await self._opened(taker, message, Dispatch, leaving)
+        if dispatch is not None and not await self._may_take(dispatch):
+            await taker.accept(message)
+            return None
+        return dispatch
+
+    async def _opened(self, taker: Taker, message: Message, kind: type[T], leaving: bool) -> T | None:
+        """What the message offers, None if it cannot be read or the worker is about to end."""
         try:
-            dispatch = decode_sealed(message.data, Dispatch, self.mycelium.key, "an offer")
+            offer = decode_sealed(message.data, kind, self.mycelium.key, "an offer")
         except (StoreCorrupt, Untrusted) as error:
             log.warning("an offer that cannot be read is dropped: %s", error)
             await taker.accept(message)
@@ -66,10 +96,7 @@ class Claims:
         if leaving:
             await taker.give_back(message)
             return None
-        if not await self._may_take(dispatch):
-            await taker.accept(message)
-            return None
-        return dispatch
+        return offer
 
     async def _may_take(self, dispatch: Dispatch) -> bool:
         """A named elf's job is the worker's only while the elf's holder record names it."""

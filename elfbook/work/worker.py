@@ -9,8 +9,6 @@ loop in user code cannot keep this one from saying that it is alive.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
 import time
 from dataclasses import dataclass, field
@@ -18,22 +16,29 @@ from functools import partial
 from pathlib import Path
 
 from elfbook.errors import ElfbookError
-from elfbook.facts import AnyEvent, Released
-from elfbook.model import Beat, Dispatch, Failure, Output, ValueRef
+from elfbook.model import Beat, Dispatch, Failure
 from elfbook.store.beside import Beside
 from elfbook.store.follow import Taker
-from elfbook.store.link import Message, Unanswered
-from elfbook.store.mycelium import Conflict, Mycelium
-from elfbook.work.attempts import Held, event_of, failed, late_words, lost, of_death, released, stopped
+from elfbook.store.link import Message
+from elfbook.store.mycelium import Mycelium
+from elfbook.work.attempts import (
+    Held,
+    HeldLot,
+    failed,
+    lost,
+    of_death,
+    stopped,
+)
 from elfbook.work.bench import Bench
 from elfbook.work.claims import Claims
+from elfbook.work.commits import Commits
 from elfbook.work.fencing import Fencing
 from elfbook.work.kernel import Job, Kernel, own_python
 from elfbook.work.outputs import Outputs
-from elfbook.work.parcels import Cellar, Parcels, chunks_of
+from elfbook.work.parcels import Cellar, Parcels
+from elfbook.work.pulse import LEASE_S
 
-log = logging.getLogger("elfbook")
-
+LOTS_AHEAD = 2
 GRACE_S = 1.0
 POLL_S = 0.02
 
@@ -56,6 +61,8 @@ class Worker:
     names: set[str] = field(default_factory=set)
     """Named elves that it holds."""
     _takers: list[Taker] = field(default_factory=list)
+    _lot_takers: list[Taker] = field(default_factory=list)
+    """Of offers of many short jobs; none in a worker that serves named elves only."""
     _tokens: int = 0
     _refill_due: bool = False
     beside: Beside = field(default_factory=Beside)
@@ -68,11 +75,15 @@ class Worker:
             Kernel, spec=self.spec, folder=self.folder, key=self.mycelium.key, worker=self.name,
             environment=self.environment,
         )  # fmt: skip
+        self.commits = Commits(
+            self.mycelium, self.name, self.outputs, self.parcels.cellar, self.beside,
+            on_end=self._ended, on_taken_over=self._forget,
+        )  # fmt: skip
         self.bench = Bench(
             make_kernel=kernel,
             own=self.beside.run,
-            on_result=self._result,
-            on_unbegun=self._release,
+            on_result=self.commits.result,
+            on_unbegun=self.commits.release,
             on_death=self._kernel_died,
             on_output=self.outputs.heard,
         )
@@ -94,6 +105,7 @@ class Worker:
         self.mycelium.link.on_return.append(self.fencing.doubt)
         await self._start_taking()
         loops = [self._take_offers(taker) for taker in self._takers]
+        loops += [self._take_lots(taker) for taker in self._lot_takers]
         loops += [self.pulse.keep(), self.bench.look_after(), self.outputs.keep_storing()]
         loops += [self.fencing.keep_looking(), self.beside.until_failure()]
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -110,7 +122,7 @@ class Worker:
             self.mycelium.link.on_return.remove(self.fencing.doubt)
             for call in undo:
                 await call()
-            for taker in self._takers:
+            for taker in self._takers + self._lot_takers:
                 await taker.close()
             await self.bench.stop()
 
@@ -159,25 +171,38 @@ class Worker:
 
     async def _start_taking(self) -> None:
         names = self.mycelium.names
-        self._takers.append(
-            self.mycelium.taker(f"worker-{self.name}", names.worker_offers(self.name), brief=True)
-        )
+        taker = partial(self.mycelium.taker, hold_s=LEASE_S)
+        self._takers.append(taker(f"worker-{self.name}", names.worker_offers(self.name), brief=True))
         if not self.only:
-            self._takers.append(
-                self.mycelium.taker(f"pool-{self.pool}", names.pool_offers(self.pool), brief=False)
-            )
-        for taker in self._takers:
-            await taker.start()
+            self._takers.append(taker(f"pool-{self.pool}", names.pool_offers(self.pool), brief=False))
+            self._lot_takers.append(taker(f"lot-{self.pool}", names.lot_offers(self.pool), brief=False))
+        for each in self._takers + self._lot_takers:
+            await each.start()
         self._refill()
 
     def _refill(self) -> None:
         self._refill_due = False
         if self.bench.leaving:
             return
+        held, shared = len(self.bench.held), sum(lot.left for lot in self.commits.lots)
         for taker in self._takers:
-            missing = self.bench.window - len(self.bench.held) - taker.asked - taker.taken.qsize()
-            if missing > 0:
-                self.beside.run(taker.want(missing))
+            # Lots must not keep jobs that are offered alone from ever having their turn.
+            ready = max(self.bench.window - held, 0 if held > shared else 1)
+            self._want(taker, ready)
+        for taker in self._lot_takers:
+            # One that runs and one that is ready, if jobs are short; beside a long job none.
+            short = held - shared < self.bench.window
+            self._want(taker, LOTS_AHEAD - len(self.commits.lots) if short else 0)
+
+    def _want(self, taker: Taker, count: int) -> None:
+        missing = count - taker.asked - taker.taken.qsize()
+        if missing > 0:
+            self.beside.run(taker.want(missing))
+
+    def _ended(self, held: Held) -> None:
+        """An attempt is over, and what came of it is stored as far as that could be done."""
+        self.bench.held.pop(held.token, None)
+        self._refill_soon()
 
     def _refill_soon(self) -> None:
         if not self._refill_due:
@@ -195,16 +220,34 @@ class Worker:
             await self._begin(await self._claim(taker, messages))
             self._refill_soon()
 
+    async def _take_lots(self, taker: Taker) -> None:
+        while True:
+            message = await taker.taken.get()
+            await self.bench.up.wait()
+            self.pulse.notice_sleep()
+            await self.fencing.sure.wait()
+            claimed = await self.claims.claim_lot(taker, message, leaving=self.bench.leaving)
+            if claimed is not None:
+                offer, seq = claimed
+                lot = HeldLot(seq, message, taker, len(offer.jobs))
+                self.commits.lots.add(lot)
+                mine = [(offer.dispatch(each), each.seq) for each in offer.jobs]
+                await self._begin([self._hold(each, message, taker, seq, lot) for each, seq in mine])
+            self._refill_soon()
+
     async def _claim(self, taker: Taker, messages: list[Message]) -> list[Held]:
         """The offers that are mine from now on, with their places on the bench."""
-        mine = []
-        for dispatch, message, seq in await self.claims.claim(taker, messages, leaving=self.bench.leaving):
-            self._tokens += 1
-            held = Held(f"{self.name}-{self._tokens}", dispatch, message, taker, seq)
-            self.bench.held[held.token] = held
-            self.outputs.open(held.token, dispatch.run, dispatch.job, dispatch.attempt)
-            mine.append(held)
-        return mine
+        claimed = await self.claims.claim(taker, messages, leaving=self.bench.leaving)
+        return [self._hold(dispatch, message, taker, seq) for dispatch, message, seq in claimed]
+
+    def _hold(
+        self, dispatch: Dispatch, message: Message, taker: Taker, seq: int, lot: HeldLot | None = None
+    ) -> Held:
+        self._tokens += 1
+        held = Held(f"{self.name}-{self._tokens}", dispatch, message, taker, seq, lot)
+        self.bench.held[held.token] = held
+        self.outputs.open(held.token, dispatch.run, dispatch.job, dispatch.attempt)
+        return held
 
     async def _begin(self, mine: list[Held]) -> None:
         """Give claimed jobs to the kernel, with all they need."""
@@ -220,7 +263,7 @@ class Worker:
                     job = await self.parcels.job(held.token, dispatch, kept)
             except ElfbookError as error:
                 failure = Failure(type=type(error).__name__, message=str(error))
-                self._commit(held, failed(held, failure, "refused", self.name))
+                self.commits.commit(held, failed(held, failure, "refused", self.name))
                 continue
             jobs.append(job)
             codes[dispatch.elf.revision] = dispatch
@@ -246,80 +289,7 @@ class Worker:
         self.names.add(name)
         return kept
 
-    # ------------------------------------------------------------------ results
-
-    def _result(self, held: Held, header: dict, parts: list[bytes]) -> None:
-        if header.get("output") or "file" in header:
-            self.beside.run(self._store_then_commit(held, header, parts))
-        else:
-            self._commit_result(held, header, parts, None)
-
-    async def _store_then_commit(self, held: Held, header: dict, parts: list[bytes]) -> None:
-        if header.get("output"):
-            await self.outputs.complete(held.token)
-        value = None
-        if "file" in header:
-            facts, path = header["file"], Path(header["file"]["path"])
-            try:
-                await (await self.mycelium.blobs()).put(facts["digest"], chunks_of(path))
-            except ElfbookError as error:
-                failure = Failure(type=type(error).__name__, message=str(error))
-                self._commit(held, failed(held, failure, "crashed", self.name, header["elapsed"]))
-                return
-            self.parcels.cellar.adopt(path, facts["digest"], facts["size"])
-            value = ValueRef(digest=facts["digest"], size=facts["size"], preview=header["preview"])
-        self._commit_result(held, header, parts, value)
-
-    def _commit_result(self, held: Held, header: dict, parts: list[bytes], value: ValueRef | None) -> None:
-        rest = list(parts)
-        data = rest.pop(0) if header["ok"] and value is None else b""
-        keep = rest[0] if header.get("keep") else None
-        event = event_of(held, header, value, data, self.name, self.outputs.tail(held.token))
-        self._commit(held, event, keep)
-
-    def _commit(self, held: Held, event: AnyEvent, keep: bytes | None = None) -> asyncio.Future:
-        """Store the end of an attempt; when that is done or refused, the offer is dealt with."""
-        dispatch, record = held.dispatch, self.mycelium.record
-        if keep is None:
-            future = record(dispatch.run, dispatch.job, event, held.seq)
-        else:
-            future = record(dispatch.run, dispatch.job, event, held.seq, keep=(dispatch.elf.name, keep))
-        future.add_done_callback(partial(self._committed, held, event))
-        return future
-
-    def _committed(self, held: Held, event: AnyEvent, done: asyncio.Future) -> None:
-        self.bench.held.pop(held.token, None)
-        if done.cancelled():
-            return
-        error = done.exception()
-        if isinstance(error, Conflict):
-            # Fenced: its offer is left alone. When its hold ends, whoever gets it finds it out of date.
-            if not isinstance(event, Released):
-                self.beside.run(self._keep_evidence(held, event))
-            if held.dispatch.elf.name:
-                # Someone took the job over, so the elf may have moved too: look again before its next job.
-                self._forget([held.dispatch.elf.name])
-        elif error is not None:
-            # Unstored and unaccepted: the lease ends, or the scheduler offers the job again.
-            log.error(
-                "the end of %s of %s could not be stored: %s", held.dispatch.label, held.dispatch.run, error
-            )
-            self.beside.fail(error)
-        else:
-            self.beside.run(held.taker.accept(held.message))
-        self._refill_soon()
-
-    async def _keep_evidence(self, held: Held, event: AnyEvent) -> None:
-        """What came of an attempt that no longer counts is kept beside the job's output."""
-        dispatch = held.dispatch
-        with contextlib.suppress(ElfbookError, Unanswered):
-            note = Output(
-                job=dispatch.job, attempt=dispatch.attempt, kind="late", text=late_words(event, self.name)
-            )
-            await self.mycelium.add_output(dispatch.run, dispatch.job, (note,))
-
-    def _release(self, held: Held) -> asyncio.Future:
-        return self._commit(held, released(held, self.name))
+    # ------------------------------------------------------------------ the kernel's death, and long jobs
 
     def _kernel_died(self, current: Held | None, how: str) -> list[asyncio.Future]:
         self.names.clear()
@@ -328,7 +298,7 @@ class Worker:
         ran_s = time.monotonic() - current.begun_at
         # What was printed last may never have left the kernel.
         tail = self.bench.kernel.last_words() or self.outputs.tail(current.token)
-        return [self._commit(current, of_death(current, how, self.name, tail, ran_s))]
+        return [self.commits.commit(current, of_death(current, how, self.name, tail, ran_s))]
 
     # ------------------------------------------------------------------ leaving
 
@@ -342,7 +312,9 @@ class Worker:
             self.beside.run(self.bench.kernel.interrupt(current.token))
             await self._until_empty()
         ends = [
-            self._commit(held, lost(held, stopped(self.name, held), self.name, self.outputs.tail(held.token)))
+            self.commits.commit(
+                held, lost(held, stopped(self.name, held), self.name, self.outputs.tail(held.token))
+            )
             for held in list(self.bench.held.values())
         ]
         if ends:

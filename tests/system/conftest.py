@@ -17,8 +17,9 @@ import pytest_asyncio
 
 from elfbook.client.client import Client, Watched
 from elfbook.code.source import SourceText, read_elf
-from elfbook.facts import Claimed, State, Stored, Succeeded
+from elfbook.facts import Cancelled, Claimed, Failed, Lost, Released, State, Stored, Succeeded
 from elfbook.host import hostfile
+from elfbook.log.fold import fold, start
 from elfbook.model import Origin, Policy, Revision, ValueRef
 from elfbook.store.place import Place, read_json
 from elfbook.tracing import values
@@ -26,6 +27,8 @@ from elfbook.tracing.elves import adopt, is_elf
 from elfbook.tracing.trace import Recorder
 
 WORKERS = 2
+WITHOUT_EFFECT = (Succeeded, Failed, Lost, Released, Claimed, Cancelled)
+"""Of jobs claimed together: what no longer holds, and what came a moment after the end of such a job."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -182,15 +185,19 @@ class Book:
         """Every stored fact of the run, in order."""
         mycelium, names = self.client.mycelium, self.client.mycelium.names
         return [
-            mycelium.stored(entry)[1]
+            fact
             async for entry in mycelium.read(names.jobs, names.jobs_of(watched.run))
+            for fact in mycelium.facts(entry)[1]
         ]
 
     async def check(self, watched: Watched, *, attempts: int | None = None) -> None:
         """What must be true of every run that ended: the guarantees, read from its log."""
-        facts = await self.facts(watched)
+        state = start(watched.graph, watched.run)
         ends = {}
-        for fact in facts:
+        for fact in await self.facts(watched):
+            fold(state, fact)
+            if state.jobs[fact.job].event is not fact.event and isinstance(fact.event, WITHOUT_EFFECT):
+                continue
             assert fact.job not in ends, f"a fact about job {fact.job} after its end: {fact}"
             if isinstance(fact.event, Succeeded):
                 ends[fact.job] = fact.seq

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from elfbook.facts import Claimed, Lost, State, Succeeded
-from elfbook.store import mycelium as store
 from elfbook.store.follow import Taker
 from elfbook.store.mycelium import Mycelium
+from elfbook.work import worker as working
 from elfbook.work.processes import inherited
 from elfbook.work.worker import Worker
 
@@ -71,7 +71,9 @@ async def test_an_offer_is_accepted_after_its_record(tree, client, book, short_p
     monkeypatch.setattr(Taker, "accept", watched)
     async with worker_here(tree.place, short_path, "one"):
         sums = book.names["Sums"]()
-        run = await book.submit("accepted", lambda: [sums.task_same(bytes(10**5)), sums.task_same(2)], pool=POOL)
+        run = await book.submit(
+            "accepted", lambda: [sums.task_same(bytes(10**5)), sums.task_same(2)], pool=POOL
+        )
         await book.settled(run)
         await until(lambda: len(accepted) == 2)
     assert sorted(accepted) == [(0, Succeeded), (1, Succeeded)]
@@ -82,7 +84,7 @@ async def test_a_worker_that_dies_between_record_and_acceptance(
     tree, client, book, short_path, tmp_path, monkeypatch, until
 ):
     """The offer comes back, and whoever gets it sees that there is nothing left to do."""
-    monkeypatch.setattr(store, "HOLD_S", 1.0)
+    monkeypatch.setattr(working, "LEASE_S", 1.0)
     path = tmp_path / "notes"
     sums = book.names["Sums"]()
     with monkeypatch.context() as patch:

@@ -1,0 +1,270 @@
+"""The feed: keeps the queue of each pool filled with so much work and no more.
+
+What is due waits in a lineup (log/lineup.py) and is offered when its turn comes. So priorities
+mean something, a run of a million jobs needs no queue of a million offers, and what the queue
+holds is known: an offer that is not taken up is made again.
+
+Short jobs are offered many at a time. How long a task's jobs take is learnt from their ends; it
+decides only what an offer holds, never what is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+import msgspec
+
+from elfbook.facts import LOT, Released, Stored, Succeeded
+from elfbook.host.card import Card, Inputs, Kind
+from elfbook.host.placement import Placement
+from elfbook.log.fold import Offer
+from elfbook.log.lineup import Lineup
+from elfbook.store.link import Unanswered
+from elfbook.store.mycelium import Mycelium
+
+BUNDLE_BYTES = 256 * 1024
+"""Inputs above this travel as one blob instead of inside the offer."""
+LOT_BYTES = 256 * 1024
+"""Of arguments and inputs in one offer of many."""
+TOGETHER_BELOW_S = 0.004
+"""Jobs shorter than this are worth less than what an offer, a claim and a record of their own cost."""
+LOT_S = 0.03
+"""An offer of many holds about so much work: enough to hide the round trip, little enough to share."""
+UNKNOWN_S = 0.02
+"""What a job is reckoned at before the first of its task has ended."""
+LONGEST_S = 1.0
+"""Reckoned at most, so that each worker finds something in the queue."""
+AHEAD_S = 0.15
+"""So much work is in the queue for each worker of a pool."""
+OFFER_AGAIN_S = 15.0
+
+
+@dataclass(slots=True)
+class Load:
+    """What of a pool's work is on the queue."""
+
+    offers: int = 0
+    work_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Out:
+    """An offer that is on the queue as far as the feed knows."""
+
+    card: Card
+    pool: str
+    jobs: dict[int, int]
+    """Job to the state (its mark) that was offered."""
+    weight_s: float
+    lot_seq: int = -1
+    """For an offer of many: the lot's last message when it was made. -1 for a job alone."""
+    at: float = 0.0
+
+
+@dataclass(eq=False)
+class Feed:
+    """Offers what is due, a little ahead of what the workers can do."""
+
+    mycelium: Mycelium
+    placement: Placement
+    own: Callable[[Coroutine], asyncio.Task]
+    """Runs something beside the loops and sees to its failures."""
+    repair: Callable[[], Coroutine]
+    """Makes the queue anew after the server has lost it."""
+    may_offer: Callable[[], bool]
+    lineups: dict[str, Lineup] = field(default_factory=dict)
+    """By pool."""
+    out: dict[tuple[str, int], Out] = field(default_factory=dict)
+    """(run, job) of jobs offered alone."""
+    out_lots: dict[tuple[str, int], Out] = field(default_factory=dict)
+    """(run, lot); of one lot only one offer of many is out at a time."""
+    cards: dict[str, Card] = field(default_factory=dict)
+    _held_back: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    """Due jobs of a lot of which an offer is out."""
+    _load: dict[str, Load] = field(default_factory=dict)
+    _pace_s: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    # ------------------------------------------------------------------ what is due
+
+    def add(self, card: Card, job: int) -> None:
+        """Line up a job that is due."""
+        self.cards[card.run] = card
+        policy = card.state.graph.policy
+        lineup = self.lineups.setdefault(policy.pool, Lineup())
+        lineup.add(policy.priority, card.kind(job), job)
+
+    def drop(self, run: str) -> None:
+        """Forget a run that has settled."""
+        self.cards.pop(run, None)
+
+    def hear(self, card: Card, stored: Stored) -> None:
+        """A fact has been folded: an offer may have been taken up, and jobs' lengths are learnt."""
+        run, job = card.run, stored.job
+        out = self.out.get((run, job))
+        if out is not None and out.jobs[job] != card.state.jobs[job].mark:
+            self._end(out)
+        lot = job // LOT
+        out = self.out_lots.get((run, lot))
+        if out is not None and out.lot_seq != card.state.lots[lot]:
+            self._end_lot(run, lot, out)
+        event = stored.event
+        if type(event) is Succeeded:
+            code = (event.revision, card.spec(job).task)
+            before = self._pace_s.get(code, event.elapsed_s)
+            self._pace_s[code] = 0.8 * before + 0.2 * event.elapsed_s
+        elif type(event) is Released:
+            # Given back because another one ahead of it took long.
+            self._pace_s[card.kind(job).code] = LONGEST_S
+
+    def _end(self, out: Out) -> None:
+        (job,) = out.jobs
+        del self.out[out.card.run, job]
+        self._unload(out)
+
+    def _end_lot(self, run: str, lot: int, out: Out) -> None:
+        """The lot has moved on: what of the offer has not been claimed is due as before."""
+        del self.out_lots[run, lot]
+        self._unload(out)
+        for job, mark in out.jobs.items():
+            if out.card.is_due(job, mark):
+                self.add(out.card, job)
+        for job in self._held_back.pop((run, lot), ()):
+            if out.card.is_due(job):
+                self.add(out.card, job)
+
+    def _note(self, out: Out) -> None:
+        load = self._load.setdefault(out.pool, Load())
+        load.offers += 1
+        load.work_s += out.weight_s
+
+    def _unload(self, out: Out) -> None:
+        load = self._load[out.pool]
+        load.offers -= 1
+        load.work_s = load.work_s - out.weight_s if load.offers else 0.0
+
+    # ------------------------------------------------------------------ filling
+
+    def has_room(self, pool: str) -> bool:
+        """True while the pool's queue holds less than its workers will soon ask for."""
+        workers = max(1, self.placement.size(pool))
+        load = self._load.setdefault(pool, Load())
+        return load.offers <= workers or load.work_s < AHEAD_S * workers
+
+    async def fill(self) -> None:
+        """Offer what has its turn, as long as there is room."""
+        if not self.may_offer():
+            return
+        for pool, lineup in list(self.lineups.items()):
+            while lineup.size and self.has_room(pool):
+                _, kind = lineup.next_group()
+                pace_s = self._pace_s.get(kind.code)
+                together = pace_s is not None and pace_s < TOGETHER_BELOW_S
+                most = max(1, min(LOT, int(LOT_S / max(pace_s, 0.0001)))) if together else 1
+                kind, jobs = lineup.take(most)
+                card = self.cards.get(kind.run)
+                if card is not None:
+                    await self._offer(card, kind, pool, jobs, together)
+
+    async def _offer(self, card: Card, kind: Kind, pool: str, jobs: list[int], together: bool) -> None:
+        actions = [action for job in jobs if (action := card.is_due(job)) and (card.run, job) not in self.out]
+        lot = jobs[0] // LOT
+        if (card.run, lot) in self.out_lots:
+            self._held_back.setdefault((card.run, lot), []).extend(action.job for action in actions)
+            return
+        if together and may_share(card):
+            many, actions = self._shareable(card, actions)
+            if len(many) > 1:
+                await self._send_lot(card, kind, pool, lot, many)
+            else:
+                actions = [action for action, _ in many] + actions
+        for action in actions:
+            await self.send(card, action, pool)
+
+    def _shareable(self, card: Card, actions: list[Offer]) -> tuple[list[tuple[Offer, Inputs]], list[Offer]]:
+        """Jobs that can travel in one offer, with their inputs, and those that have to travel alone."""
+        many: list[tuple[Offer, Inputs]] = []
+        alone: list[Offer] = []
+        size = 0
+        for action in actions:
+            spec = card.spec(action.job)
+            inputs = card.inputs(action.job)
+            bytes_ = len(spec.arguments) + sum(len(ref.inline or b"") for _, ref in inputs)
+            size += bytes_
+            if spec.blobs or size > LOT_BYTES or any(ref.inline is None for _, ref in inputs):
+                alone.append(action)
+            else:
+                many.append((action, inputs))
+        return many, alone
+
+    def _reckoned_s(self, kind: Kind, count: int = 1) -> float:
+        return count * min(LONGEST_S, max(self._pace_s.get(kind.code, UNKNOWN_S), 0.0001))
+
+    async def _send_lot(
+        self, card: Card, kind: Kind, pool: str, lot: int, many: list[tuple[Offer, Inputs]]
+    ) -> None:
+        offer = card.lot_offer(lot, many)
+        marks = {action.job: card.state.jobs[action.job].mark for action, _ in many}
+        out = Out(card, pool, marks, self._reckoned_s(kind, len(many)), offer.seq, time.monotonic())
+        self.out_lots[card.run, lot] = out
+        self._note(out)
+        try:
+            reply = await self.mycelium.offer_lot(offer, pool)
+        except Unanswered:
+            return  # the connection is away; when it returns all offers are made again
+        reply.add_done_callback(self._answered)
+
+    async def send(self, card: Card, action: Offer, pool: str, worker: str = "") -> None:
+        """Offer one job to a pool, or to one worker."""
+        inputs, bundle = card.inputs(action.job), None
+        if sum(len(ref.inline or b"") for _, ref in inputs) > BUNDLE_BYTES:
+            bundle = await self.mycelium.put([msgspec.msgpack.encode(inputs)])
+        if not worker:
+            worker = pool if pool in self.placement.beats else ""
+        dispatch = card.dispatch(action, inputs, bundle)
+        weight_s = self._reckoned_s(card.kind(action.job))
+        if (earlier := self.out.get((card.run, action.job))) is not None:
+            self._end(earlier)
+        out = Out(card, pool, {action.job: dispatch.mark}, weight_s, at=time.monotonic())
+        self.out[card.run, action.job] = out
+        self._note(out)
+        try:
+            reply = await self.mycelium.offer(dispatch, pool=pool, worker=worker)
+        except Unanswered:
+            return
+        reply.add_done_callback(self._answered)
+
+    def _answered(self, done: asyncio.Future) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        if not self.mycelium.offer_stands(done.result()):
+            self.own(self.repair())
+
+    # ------------------------------------------------------------------ again
+
+    def again(self, older_than_s: float = 0.0) -> list[tuple[Card, Offer]]:
+        """Take back offers that have been out for long; gives those of named elves, to be placed anew."""
+        before = time.monotonic() - older_than_s
+        named: list[tuple[Card, Offer]] = []
+        for (run, lot), out in list(self.out_lots.items()):
+            if out.at <= before:
+                self._end_lot(run, lot, out)
+        for (_, job), out in list(self.out.items()):
+            if out.at > before:
+                continue
+            self._end(out)
+            action = out.card.is_due(job)
+            if action is None:
+                continue
+            if out.card.use(job).name:
+                named.append((out.card, action))
+            else:
+                self.add(out.card, job)
+        return named
+
+
+def may_share(card: Card) -> bool:
+    """Jobs that must not run twice have claims of their own, which two offers cannot both get."""
+    return card.state.graph.policy.on_lost == "retry"
