@@ -304,24 +304,26 @@ class Client:
     async def cancel(self, watched: Watched, why: str = "", jobs: Iterable[int] | None = None) -> int:
         """Holds afterwards: no new attempt starts, and running ones cannot commit. How many ended so."""
         named = None if jobs is None else set(jobs)
-        count = 0
+        nonce = os.urandom(8).hex()
+        tried: set[int] = set()
         while True:
             wanted = [(job, seq) for job, seq in to_cancel(watched.state) if named is None or job in named]
             if not wanted:
-                return count
+                # A job of a lot may have ended a moment before its cancel was stored: the log decides.
+                events = (watched.state.jobs[job].event for job in tried)
+                return sum(isinstance(event, Cancelled) and event.nonce == nonce for event in events)
             running = {job: watched.state.jobs[job].worker for job, _ in wanted}
             writes = [
-                self.mycelium.record(watched.run, job, Cancelled(nonce=os.urandom(8).hex(), why=why), seq)
+                self.mycelium.record(watched.run, job, Cancelled(nonce=nonce, why=why), seq)
                 for job, seq in wanted
             ]
+            tried.update(running)
             await asyncio.wait(writes)
             for (job, _), write in zip(wanted, writes, strict=True):
                 error = write.exception()
-                if error is None:
-                    count += 1
-                    if running[job]:
-                        await self._stop_job(running[job], watched.run, job)
-                elif not isinstance(error, Conflict):
+                if error is None and running[job]:
+                    await self._stop_job(running[job], watched.run, job)
+                elif error is not None and not isinstance(error, Conflict):
                     raise error
             await watched.catch_up()
 

@@ -211,9 +211,7 @@ class Flow:
         return False
 
 
-def flow(
-    name: str, *, wait: bool | float | None = None, local: bool = False, **how: Unpack[How]
-) -> Flow:
+def flow(name: str, *, wait: bool | float | None = None, local: bool = False, **how: Unpack[How]) -> Flow:
     """Record the task calls of a `with` block and start them as the flow `name`.
 
     The handle that `as` gives has the flow's result: what `handle.returns(value)` was told, or

@@ -154,7 +154,7 @@ class Mycelium:
     async def barrier(self) -> int:
         """The sequence of a record written now.
 
-        Who has read JOBS up to it has read all that was stored before the call. `jobs_end` does
+        Who has read JOBS up to it has read all that was stored before the call. `end_of` does
         not promise that: a server that has just started may not know its newest records yet.
         """
         return await self.jobs.write(self.names.barrier, b"", None)

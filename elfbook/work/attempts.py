@@ -22,6 +22,8 @@ class HeldLot:
     message: Message
     taker: Taker
     left: int
+    fenced: bool = False
+    """True when one of them had been taken away: nothing more is said of the offer."""
 
 
 @dataclass(eq=False)

@@ -106,14 +106,19 @@ class Commits:
         else:
             self.beside.run(held.taker.accept(held.message))
 
-    def _ended(self, ended: list[Held], error: Exception | None) -> None:
+    def _ended(self, ended: list[tuple[Held, AnyEvent]], error: Exception | None) -> None:
         """The ends of lot jobs are stored; a lot's offer is accepted once all its jobs have ended."""
-        for held in ended:
+        for held, event in ended:
             self.on_end(held)
-            held.lot.left -= 1
-            if not held.lot.left:
-                self.lots.discard(held.lot)
-                if error is None:
+            lot = held.lot
+            lot.left -= 1
+            if held.fenced:
+                lot.fenced = True
+                if not isinstance(event, Released):
+                    self.beside.run(self._keep_evidence(held, event))
+            if not lot.left:
+                self.lots.discard(lot)
+                if error is None and not lot.fenced:
                     self.beside.run(held.taker.accept(held.message))
         if error is not None:
             # Unstored and unaccepted: the lease ends, or the scheduler offers the jobs again.

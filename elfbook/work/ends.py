@@ -25,8 +25,8 @@ class Ends:
     mycelium: Mycelium
     worker: str
     own: Callable[[Coroutine], asyncio.Task]
-    on_stored: Callable[[list[Held], Exception | None], None]
-    """The ends of these jobs are stored, or could not be."""
+    on_stored: Callable[[list[tuple[Held, AnyEvent]], Exception | None], None]
+    """These ends are stored, or could not be."""
     _waiting: dict[tuple[str, str], list[tuple[Held, AnyEvent]]] = field(default_factory=dict)
     """(run, revision) to what has to be stored."""
     _done: dict[tuple[str, str], asyncio.Future] = field(default_factory=dict)
@@ -53,11 +53,11 @@ class Ends:
                 ended, done = self._waiting.pop(key), self._done.pop(key)
                 error = None
                 try:
-                    for part in parts_of(ended):
+                    for part in parts_of([pair for pair in ended if not pair[0].fenced]):
                         await self.mycelium.end_lots(key[0], message_of(part, self.worker, key[1]))
                 except (ElfbookError, Unanswered) as reason:
                     error = reason
-                self.on_stored([held for held, _ in ended], error)
+                self.on_stored(ended, error)
                 if not done.done():
                     done.set_result(None)
         finally:
@@ -66,11 +66,11 @@ class Ends:
 
 def parts_of(ended: list[tuple[Held, AnyEvent]]) -> list[list[tuple[Held, AnyEvent]]]:
     """The same in portions that fit into messages."""
-    parts: list[list[tuple[Held, AnyEvent]]] = [[]]
-    size = 0
+    parts: list[list[tuple[Held, AnyEvent]]] = []
+    size = MESSAGE_BYTES
     for held, event in ended:
         size += len(event.value.inline or b"") if isinstance(event, Succeeded) else 4096
-        if size > MESSAGE_BYTES and parts[-1]:
+        if size > MESSAGE_BYTES:
             parts.append([])
             size = 0
         parts[-1].append((held, event))

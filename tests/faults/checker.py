@@ -57,7 +57,11 @@ class Submitted:
 async def facts_of(mycelium: Mycelium, run: str) -> list[Stored]:
     """Every stored fact of a run, in order."""
     names = mycelium.names
-    return [mycelium.stored(entry)[1] async for entry in mycelium.read(names.jobs, names.jobs_of(run))]
+    return [
+        fact
+        async for entry in mycelium.read(names.jobs, names.jobs_of(run))
+        for fact in mycelium.facts(entry)[1]
+    ]
 
 
 # ---------------------------------------------------------------------------- the log alone

@@ -17,11 +17,11 @@ import pytest
 
 from elfbook.facts import Claimed, Lost, State, Succeeded
 from elfbook.host import hostfile
-from elfbook.store import mycelium as store
 from elfbook.store.follow import Taker
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place
 from elfbook.work import pulse
+from elfbook.work import worker as working
 from elfbook.work.processes import inherited
 from elfbook.work.worker import Worker
 
@@ -45,7 +45,7 @@ def tree(folder: Path) -> Iterator[object]:
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "LEASE_S", LEASE_S)
     monkeypatch.setattr(pulse, "BEAT_S", LEASE_S / 7.5)
-    monkeypatch.setattr(store, "HOLD_S", HOLD_S)
+    monkeypatch.setattr(working, "LEASE_S", HOLD_S)
 
 
 @dataclass
