@@ -131,6 +131,15 @@ class EndedTogether(Struct, frozen=True, tag_field="event", tag="ended together"
     others: tuple[Ending, ...] = ()
 
 
+class SlotTaken(Struct, frozen=True):
+    """A job runs in one of the slots of a named limit; stored in one batch with the job's claim."""
+
+    run: str
+    job: int
+    nonce: str
+    """Of the claim: the slot is taken for as long as that claim holds the job."""
+
+
 AnyRecord = AnyEvent | ClaimedTogether | EndedTogether
 """What a message of the log can be."""
 

@@ -286,6 +286,8 @@ class Dispatch(Struct, frozen=True):
     """The inputs as a blob (MessagePack of the pairs) when they are too large to travel here."""
     blobs: tuple[ValueRef, ...] = ()
     timeout_s: float | None = None
+    slot: tuple[str, int, int] | None = None
+    """Under a limit: its name, the number of the slot to run in, and that slot's last record."""
     mark: int = 0
     """The message that brought the job into the state that is offered: a new state is a new offer."""
 

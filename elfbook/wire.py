@@ -178,6 +178,29 @@ class Names:
     def holder(self, elf_name: str) -> str:
         return f"{self._root}.holder.{elf_name}"
 
+    def slot(self, limit: str, number: int) -> str:
+        return f"{self._root}.slot.{limit}.{number}"
+
+    @property
+    def every_slot(self) -> str:
+        return f"{self._root}.slot.*.*"
+
+    @property
+    def everything(self) -> str:
+        """Whatever is stored in a stream of this mycelium."""
+        return f"{self._root}.>"
+
+    @staticmethod
+    def kind_of(subject: str) -> str:
+        """What a subject is about: `job`, `slot`, `keep`, …"""
+        return subject.split(".", 3)[2]
+
+    @staticmethod
+    def slot_of(subject: str) -> tuple[str, int]:
+        """The limit and the slot that a subject names."""
+        *_, limit, number = subject.split(".")
+        return limit, int(number)
+
     @property
     def barrier(self) -> str:
         """Records that say nothing but that they are there."""
@@ -195,13 +218,13 @@ class Names:
         _, _, _, flow, number, _ = subject.split(".", 5)
         return f"{flow}.{number}"
 
-    # WORK: the last token is the record the offer was based on, so that one state of a job is
-    # offered at most once and a new state is a new offer.
-    def offer_to_pool(self, pool: str, run: str, job: int, seq: int) -> str:
-        return f"{self._root}.work.pool.{pool}.{run}.{job}.{seq}"
+    # WORK: the last token is the state that the offer is based on (the message that led to it), so
+    # that one state of a job is offered at most once and a new state is a new offer.
+    def offer_to_pool(self, pool: str, run: str, job: int, state: str) -> str:
+        return f"{self._root}.work.pool.{pool}.{run}.{job}.{state}"
 
-    def offer_to_worker(self, worker: str, run: str, job: int, seq: int) -> str:
-        return f"{self._root}.work.worker.{worker}.{run}.{job}.{seq}"
+    def offer_to_worker(self, worker: str, run: str, job: int, state: str) -> str:
+        return f"{self._root}.work.worker.{worker}.{run}.{job}.{state}"
 
     def lot_offer(self, pool: str, run: str, lot: int, seq: int) -> str:
         return f"{self._root}.work.lot.{pool}.{run}.{lot}.{seq}"
@@ -273,7 +296,13 @@ class Names:
         root = self._root
         return {
             self.runs: [f"{root}.run.>", f"{root}.settled.>"],
-            self.jobs: [f"{root}.job.>", f"{root}.keep.>", f"{root}.holder.>", f"{root}.barrier"],
+            self.jobs: [
+                f"{root}.job.>",
+                f"{root}.keep.>",
+                f"{root}.holder.>",
+                f"{root}.slot.>",
+                f"{root}.barrier",
+            ],
             self.work: [f"{root}.work.>"],
             self.blobs: [f"{root}.blob.>"],
             self.output: [f"{root}.out.>"],

@@ -48,7 +48,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
-        "hostfile", "placement", "card", "deadlines", "feed", "lead", "scheduler", "schedulerprocess", "host",
+        "hostfile", "placement", "card", "deadlines", "lead", "limits", "feed", "scheduler", "schedulerprocess", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

@@ -160,6 +160,7 @@ STORED: dict[str, object] = {
         bundle=large,
         blobs=(large,),
         timeout_s=30.0,
+        slot=("api", 2, 11),
         mark=14,
     ),
     "lot_offer": LotOffer(
@@ -173,6 +174,7 @@ STORED: dict[str, object] = {
         timeout_s=30.0,
     ),
     "claimed_together": facts.ClaimedTogether(nonce="n1", worker="w1", jobs=((128, 0, 1), (129, 7, 2))),
+    "slot_taken": facts.SlotTaken(run="crawl.7", job=1, nonce="n1"),
     "ended_together": facts.EndedTogether(
         nonce="n1",
         worker="w1",

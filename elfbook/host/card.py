@@ -9,7 +9,7 @@ import msgspec
 
 from elfbook.facts import Succeeded
 from elfbook.log.fold import Offer, RunState, next_action, policy_of
-from elfbook.model import Dispatch, ElfUse, JobSpec, LotJob, LotOffer, Manifest, ValueRef
+from elfbook.model import Dispatch, ElfUse, JobSpec, LotJob, LotOffer, Manifest, Policy, ValueRef
 
 Inputs = tuple[tuple[int, ValueRef], ...]
 
@@ -58,6 +58,10 @@ class Card:
     def code(self, job: int, use: ElfUse) -> ValueRef:
         return self.state.jobs[job].code or self.manifest.revisions[use.revision]
 
+    def policy(self, job: int) -> Policy:
+        """How the job is tried."""
+        return policy_of(self.state.graph, job)
+
     def is_due(self, job: int, mark: int | None = None) -> Offer | None:
         """The job's offer if it is due, and still in the state that `mark` names if that is given."""
         if mark is not None and self.state.jobs[job].mark != mark:
@@ -74,8 +78,14 @@ class Card:
         assert isinstance(event, Succeeded), "a job is due only once its parents' success is in the log"
         return event.value
 
-    def dispatch(self, action: Offer, inputs: Inputs, bundle: ValueRef | None) -> Dispatch:
-        """The offer of one job."""
+    def dispatch(
+        self,
+        action: Offer,
+        inputs: Inputs,
+        bundle: ValueRef | None = None,
+        slot: tuple[str, int, int] | None = None,
+    ) -> Dispatch:
+        """The offer of one job; `bundle` in place of inputs that are too large to travel in it."""
         spec, use = self.spec(action.job), self.use(action.job)
         return Dispatch(
             run=self.run,
@@ -90,7 +100,8 @@ class Card:
             inputs=() if bundle else inputs,
             bundle=bundle,
             blobs=spec.blobs,
-            timeout_s=policy_of(self.state.graph, action.job).timeout_s,
+            timeout_s=self.policy(action.job).timeout_s,
+            slot=slot,
             mark=self.state.jobs[action.job].mark,
         )
 
@@ -116,5 +127,5 @@ class Card:
                 )
                 for action, inputs in actions
             ),
-            timeout_s=policy_of(self.state.graph, first).timeout_s,
+            timeout_s=self.policy(first).timeout_s,
         )

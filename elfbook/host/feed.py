@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from elfbook.facts import LOT, Released, Stored, Succeeded
+from elfbook.facts import LOT, Claimed, Released, SlotTaken, Stored, Succeeded
 from elfbook.host.card import Card, Inputs, Kind
+from elfbook.host.limits import Limits, Slot
 from elfbook.host.placement import Placement
 from elfbook.log.fold import Offer
 from elfbook.log.lineup import Lineup
+from elfbook.model import Policy
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Mycelium
 
@@ -75,6 +77,10 @@ class Feed:
     repair: Callable[[], Coroutine]
     """Makes the queue anew after the server has lost it."""
     may_offer: Callable[[], bool]
+    """False while another scheduler leads."""
+    limits: Limits
+    line_up: Callable[[Card, Offer], None]
+    """Has a due job wait for its turn again, in the lineup or for a named elf's worker."""
     lineups: dict[str, Lineup] = field(default_factory=dict)
     """By pool."""
     out: dict[tuple[str, int], Out] = field(default_factory=dict)
@@ -106,6 +112,8 @@ class Feed:
         out = self.out.get((run, job))
         if out is not None and out.jobs[job] != card.state.jobs[job].mark:
             self._end(out)
+        if type(stored.event) is not Claimed:  # behind a claim comes its slot's record
+            self._resume(self.limits.give_up((run, job)))
         lot = job // LOT
         out = self.out_lots.get((run, lot))
         if out is not None and out.lot_seq != card.state.lots[lot]:
@@ -118,6 +126,22 @@ class Feed:
         elif type(event) is Released:
             # Given back because another one ahead of it took long.
             self._pace_s[card.kind(job).code] = LONGEST_S
+
+    def hear_slot(self, slot: Slot, seq: int, record: SlotTaken) -> None:
+        """A slot of a limit has been taken; who was offered it in vain is offered another."""
+        place = self.limits.hear(slot, seq, record)
+        if place is not None and (out := self.out.get(place)) is not None:
+            self._end(out)
+            if action := out.card.is_due(place[1]):
+                self.line_up(out.card, action)
+
+    def _resume(self, limit: str) -> None:
+        """A slot of a limit is free: the first parked job that is still due waits for its turn again."""
+        while limit and (place := self.limits.next_parked(limit)):
+            card = self.cards.get(place[0])
+            if card is not None and (action := card.is_due(place[1])):
+                self.line_up(card, action)
+                return
 
     def _end(self, out: Out) -> None:
         (job,) = out.jobs
@@ -174,7 +198,7 @@ class Feed:
         if (card.run, lot) in self.out_lots:
             self._held_back.setdefault((card.run, lot), []).extend(action.job for action in actions)
             return
-        if together and may_share(card):
+        if together and may_share(card.policy(jobs[0])):
             many, actions = self._shareable(card, actions)
             if len(many) > 1:
                 await self._send_lot(card, kind, pool, lot, many)
@@ -221,12 +245,18 @@ class Feed:
         inputs, bundle = card.inputs(action.job), None
         if sum(len(ref.inline or b"") for _, ref in inputs) > BUNDLE_BYTES:
             bundle = await self.mycelium.put([msgspec.msgpack.encode(inputs)])
-        if not worker:
-            worker = pool if pool in self.placement.beats else ""
-        dispatch = card.dispatch(action, inputs, bundle)
-        weight_s = self._reckoned_s(card.kind(action.job))
+        policy, slot = card.policy(action.job), None
         if (earlier := self.out.get((card.run, action.job))) is not None:
             self._end(earlier)
+            self.limits.give_up((card.run, action.job))
+        if policy.limit:
+            slot = self.limits.choose(policy.limit, (card.run, action.job), policy.priority)
+            if slot is None:
+                return
+        if not worker:
+            worker = pool if pool in self.placement.beats else ""
+        dispatch = card.dispatch(action, inputs, bundle, slot)
+        weight_s = self._reckoned_s(card.kind(action.job))
         out = Out(card, pool, {action.job: dispatch.mark}, weight_s, at=time.monotonic())
         self.out[card.run, action.job] = out
         self._note(out)
@@ -244,27 +274,24 @@ class Feed:
 
     # ------------------------------------------------------------------ again
 
-    def again(self, older_than_s: float = 0.0) -> list[tuple[Card, Offer]]:
-        """Take back offers that have been out for long; gives those of named elves, to be placed anew."""
+    def again(self, older_than_s: float = 0.0) -> None:
+        """Take back offers that have been out for long: what is still due waits for its turn again."""
         before = time.monotonic() - older_than_s
-        named: list[tuple[Card, Offer]] = []
         for (run, lot), out in list(self.out_lots.items()):
             if out.at <= before:
                 self._end_lot(run, lot, out)
-        for (_, job), out in list(self.out.items()):
+        for (run, job), out in list(self.out.items()):
             if out.at > before:
                 continue
             self._end(out)
-            action = out.card.is_due(job)
-            if action is None:
-                continue
-            if out.card.use(job).name:
-                named.append((out.card, action))
-            else:
-                self.add(out.card, job)
-        return named
+            self._resume(self.limits.give_up((run, job)))
+            if action := out.card.is_due(job):
+                self.line_up(out.card, action)
+        for limit in list(self.limits.parked):
+            self._resume(limit)
 
 
-def may_share(card: Card) -> bool:
-    """Jobs that must not run twice have claims of their own, which two offers cannot both get."""
-    return card.state.graph.policy.on_lost == "retry"
+def may_share(policy: Policy) -> bool:
+    """Jobs under a limit need claims of their own, and so do those that must not run twice: two
+    offers of different kinds can both be taken up, if two schedulers have learnt different things."""
+    return policy.on_lost == "retry" and not policy.limit

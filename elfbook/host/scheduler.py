@@ -19,12 +19,13 @@ from elfbook.host.card import Card
 from elfbook.host.deadlines import Deadlines
 from elfbook.host.feed import OFFER_AGAIN_S, Feed
 from elfbook.host.lead import Lead
+from elfbook.host.limits import Limits
 from elfbook.host.placement import Placement
 from elfbook.log.fold import Action, Offer, Skip, due, fold, next_action, start
 from elfbook.model import Beat, Manifest, Settled
 from elfbook.store.beside import Beside
 from elfbook.store.graphstore import graph_of
-from elfbook.store.link import Message, Refused, Unanswered
+from elfbook.store.link import Entry, Message, Refused, Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium, noted
 from elfbook.wire import decode
 from elfbook.work.pulse import LEASE_S
@@ -43,6 +44,7 @@ class Scheduler:
     placement: Placement = field(init=False)
     feed: Feed = field(init=False)
     lead: Lead = field(init=False)
+    limits: Limits = field(init=False)
     _later: list[tuple[float, str, int, int]] = field(default_factory=list)
     _unstored: list[tuple[str, int]] = field(default_factory=list)
     """Jobs of which something could not be stored: a full store, or none."""
@@ -57,9 +59,11 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.placement = Placement(self.mycelium)
         self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead)
+        self.limits = Limits(self.cards, lambda run: run in self._missed or run in self._loading)
         self.feed = Feed(
-            self.mycelium, self.placement, self.beside.run, self._renew_queue, lambda: self.lead.leads
-        )
+            self.mycelium, self.placement, self.beside.run, self._renew_queue, lambda: self.lead.leads,
+            self.limits, self._offer,
+        )  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
         """Schedule until `stop`."""
@@ -104,6 +108,8 @@ class Scheduler:
         for manifest in manifests:
             if manifest.run not in settled:
                 await self._load_safely(manifest)
+        async for entry in self.mycelium.slots():
+            self._hear_slot(entry)
         return last_run + 1, last_fact + 1
 
     async def _load(self, manifest: Manifest, *, fresh: bool = False) -> None:
@@ -149,9 +155,15 @@ class Scheduler:
             log.error("run %s cannot be taken up: %s", manifest.run, error)
 
     async def _follow_jobs(self, first: int) -> None:
+        names = self.mycelium.names
         async for batch in self.mycelium.follow_jobs(first).batches():
             touched: dict[str, list[Action]] = {}
             for entry in batch:
+                kind = names.kind_of(entry.subject)
+                if kind == "slot":
+                    self._hear_slot(entry)
+                if kind != "job":
+                    continue
                 run, facts = self.mycelium.facts(entry)
                 card = self.cards.get(run)
                 if card is None:
@@ -168,6 +180,11 @@ class Scheduler:
                 await self._act(self.cards[run], actions)
                 self._note_if_settled(self.cards[run])
             await self.feed.fill()
+
+    def _hear_slot(self, entry: Entry) -> None:
+        with noted(entry):
+            slot, record = self.mycelium.slot_taken(entry)
+            self.feed.hear_slot(slot, entry.seq, record)
 
     def _take_up(self, run: str) -> None:
         """A fact about a run that is not followed: it was reopened, or its manifest is on its way."""
@@ -284,8 +301,7 @@ class Scheduler:
 
     async def _offer_again(self, older_than_s: float = 0.0) -> None:
         """Make the offers anew that are out; one that is still queued is refused by the server."""
-        for card, action in self.feed.again(older_than_s):
-            self._offer(card, action)
+        self.feed.again(older_than_s)
         await self.feed.fill()
 
     # ------------------------------------------------------------------ time

@@ -23,7 +23,16 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreCorrupt, Untrusted
-from elfbook.facts import AnyEvent, AnyRecord, ClaimedTogether, EndedTogether, Stored, told
+from elfbook.facts import (
+    AnyEvent,
+    AnyRecord,
+    Claimed,
+    ClaimedTogether,
+    EndedTogether,
+    SlotTaken,
+    Stored,
+    told,
+)
 from elfbook.model import INLINE_LIMIT, Beat, Dispatch, LotOffer, Manifest, Output, Settled, ValueRef
 from elfbook.store.address import UNVERIFIED, Address, read_durability
 from elfbook.store.beside import Beside
@@ -209,9 +218,11 @@ class Mycelium:
         """Note a run's end for listings; counts of {} take the note back."""
         await self.runs.write(self.names.settled(note.run), encode(note), None)
 
-    async def read(self, stream: str, *subjects: str, start: int = 1) -> AsyncIterator[Entry]:
-        """Everything stored at the time of the call."""
-        follower = Follower(self.link, stream, subjects, start=start, stop_at_end=True)
+    async def read(
+        self, stream: str, *subjects: str, start: int = 1, last_only: bool = False
+    ) -> AsyncIterator[Entry]:
+        """Everything stored at the time of the call, or only the newest message of each subject."""
+        follower = Follower(self.link, stream, subjects, start, last_only, stop_at_end=True)
         async for batch in follower.batches():
             for entry in batch:
                 yield entry
@@ -230,6 +241,13 @@ class Mycelium:
             return self.jobs.write(*message)
         name, data = keep
         return self.jobs.write_all((message, (self.names.keep(name), data, None)))
+
+    def claim_with_slot(self, dispatch: Dispatch, event: Claimed) -> asyncio.Future:
+        """Claim a job together with its slot of a limit: both or neither."""
+        name, number, seq = dispatch.slot
+        taken = SlotTaken(run=dispatch.run, job=dispatch.job, nonce=event.nonce)
+        claim = (self.names.job(dispatch.run, dispatch.job), encode(event), dispatch.seq)
+        return self.jobs.write_all((claim, (self.names.slot(name, number), encode(taken), seq)))
 
     def claim_lot(self, run: str, lot: int, claim: ClaimedTogether, seq: int) -> asyncio.Future:
         """Claim many jobs of a lot; Conflict when anything was stored about the lot after `seq`."""
@@ -262,7 +280,16 @@ class Mycelium:
         )
 
     def follow_jobs(self, start: int) -> Follower:
-        return Follower(self.link, self.names.jobs, (self.names.every_job,), start=start)
+        """Whatever is stored in JOBS, jobs' facts and all the rest, from a sequence on."""
+        return Follower(self.link, self.names.jobs, (self.names.everything,), start=start)
+
+    def slots(self) -> AsyncIterator[Entry]:
+        """The last record of each slot of each limit."""
+        return self.read(self.names.jobs, self.names.every_slot, last_only=True)
+
+    def slot_taken(self, entry: Entry) -> tuple[tuple[str, int], SlotTaken]:
+        """A slot's record, and which slot's."""
+        return self.names.slot_of(entry.subject), decode(entry.data, SlotTaken)
 
     def follow_runs(self, start: int = 1) -> Follower:
         return Follower(self.link, self.names.runs, (self.names.every_run,), start=start)
@@ -276,12 +303,9 @@ class Mycelium:
 
     async def offer(self, dispatch: Dispatch, *, pool: str = "", worker: str = "") -> asyncio.Future:
         """Put a job on the queue of a pool or a worker; see `offer_stands` for the answer."""
-        names = self.names
-        subject = (
-            names.offer_to_worker(worker, dispatch.run, dispatch.job, dispatch.mark)
-            if worker
-            else names.offer_to_pool(pool, dispatch.run, dispatch.job, dispatch.mark)
-        )
+        state = f"{dispatch.mark}-{dispatch.slot[2]}" if dispatch.slot else str(dispatch.mark)
+        offer_to = self.names.offer_to_worker if worker else self.names.offer_to_pool
+        subject = offer_to(worker or pool, dispatch.run, dispatch.job, state)
         return await self.link.send(subject, encode_sealed(dispatch, self.key))
 
     async def offer_lot(self, offer: LotOffer, pool: str) -> asyncio.Future:

@@ -41,7 +41,10 @@ class Claims:
                 continue
             nonce = self.worker + os.urandom(6).hex()
             event = Claimed(nonce=nonce, attempt=dispatch.attempt, worker=self.worker)
-            future = self.mycelium.record(dispatch.run, dispatch.job, event, dispatch.seq)
+            if dispatch.slot is not None:
+                future = self.mycelium.claim_with_slot(dispatch, event)
+            else:
+                future = self.mycelium.record(dispatch.run, dispatch.job, event, dispatch.seq)
             writes.append((dispatch, message, future))
         if writes:
             await asyncio.wait([future for *_, future in writes])
