@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from elfbook.notebook.verbs import attach, doctor, down, find, runs, up
     from elfbook.tracing.elves import Elf, task
     from elfbook.tracing.trace import gather
+    from elfbook.work.fence import fence
 
 __all__ = [
     "Elf",
@@ -32,6 +33,7 @@ __all__ = [
     "attach",
     "doctor",
     "down",
+    "fence",
     "find",
     "flow",
     "gather",
@@ -51,6 +53,7 @@ _OWNERS = {
     "attach": "notebook.verbs",
     "doctor": "notebook.verbs",
     "down": "notebook.verbs",
+    "fence": "work.fence",
     "find": "notebook.verbs",
     "runs": "notebook.verbs",
     "up": "notebook.verbs",

@@ -44,7 +44,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "mycelium", "place", "server", "graphstore",
     ),
     "work": (
-        "attempts", "claims", "kernel", "outputs", "parcels", "processes", "pulse", "room", "shim",
+        "attempts", "claims", "kernel", "outputs", "parcels", "processes", "pulse", "fence", "room", "shim",
         "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
@@ -97,6 +97,7 @@ SHIPPED: dict[str, set[str]] = {
     "tracing.values": {"cloudpickle"},
     "tracing.evaluate": set(),
     "code.cells": set(),
+    "work.fence": set(),
     "work.room": set(),
     "work.shim": {"ipykernel"},
 }

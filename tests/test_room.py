@@ -18,6 +18,7 @@ from elfbook.model import Failure, Revision, ValueRef
 from elfbook.tracing import evaluate, values
 from elfbook.tracing.expr import freeze
 from elfbook.wire import digest_of, encode
+from elfbook.work import fence
 from elfbook.work.room import CHAIN_LIMIT, FRAMES_LIMIT, Room
 
 KEY = bytes(range(32))
@@ -62,7 +63,7 @@ class Guest:
     """A room with one elf, and calls of its tasks."""
 
     def __init__(self, *texts: str) -> None:
-        self.room = Room(values, evaluate, cells, KEY)
+        self.room = Room(values, evaluate, cells, fence, KEY)
         self.learn(*texts)
 
     def learn(self, *texts: str) -> None:

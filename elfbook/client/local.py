@@ -26,6 +26,7 @@ from elfbook.model import Failure, Graph, Manifest, Origin, Output, Revision, Va
 from elfbook.tracing import evaluate, values
 from elfbook.tracing.graph import Drawn
 from elfbook.wire import digest_of
+from elfbook.work import fence
 from elfbook.work.parcels import plain_revision
 from elfbook.work.room import Room
 
@@ -36,7 +37,7 @@ class LocalRoom(Room):
     """A room whose code is the code that is alive in this process."""
 
     def __init__(self, key: bytes, namespace: Mapping[str, object]) -> None:
-        super().__init__(values, evaluate, cells, key)
+        super().__init__(values, evaluate, cells, fence, key)
         self.main = namespace
 
     def world(self, digest: str) -> dict[str, Mapping[str, object]]:
@@ -129,7 +130,11 @@ def _carry_out(run: LocalRun, room: Room, action: Action, blobs: Mapping[str, by
         return run.record(action.job, Skipped(nonce="", because=action.because))
     time.sleep(max(0.0, action.not_before - time.time()))
     run.record(action.job, Claimed(nonce="", attempt=action.attempt, worker=HERE))
-    outcome = _attempt(room, _job(run, action.job, blobs))
+    fence.begin((0, run._seq))
+    try:
+        outcome = _attempt(room, _job(run, action.job, blobs))
+    finally:
+        fence.end()
     return run.record(action.job, _event(run, action, outcome))
 
 

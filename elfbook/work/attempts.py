@@ -48,6 +48,11 @@ class Held:
     interrupts: int = 0
 
     @property
+    def claim(self) -> int:
+        """Sequence of the claim: with the store's epoch, the token of the attempt."""
+        return self.lot.claim if self.lot else self.seq
+
+    @property
     def nonce(self) -> str:
         return self.token + os.urandom(4).hex()
 

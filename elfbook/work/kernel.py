@@ -29,7 +29,10 @@ log = logging.getLogger("elfbook")
 
 START_S = 60.0
 LAST_WORDS_S = 0.1
-SHIPPED = ("tracing/plain", "tracing/values", "tracing/evaluate", "code/cells", "work/room", "work/shim")
+SHIPPED = (
+    *("tracing/plain", "tracing/values", "tracing/evaluate", "code/cells"),
+    *("work/fence", "work/room", "work/shim"),
+)
 BEGIN = """\
 def __elfbook_begin__(sources, key, path, folder, limit, worker):
     import sys, types
@@ -42,9 +45,9 @@ def __elfbook_begin__(sources, key, path, folder, limit, worker):
         modules[name] = module
     from IPython import get_ipython
     from IPython.display import display
-    modules["shim"].ensure_elfbook()
+    modules["shim"].ensure_elfbook(modules["fence"].fence)
     room = modules["room"].Room(
-        modules["values"], modules["evaluate"], modules["cells"], key,
+        modules["values"], modules["evaluate"], modules["cells"], modules["fence"], key,
         {{"display": display, "get_ipython": get_ipython}},
     )
     modules["shim"].start(room, path, folder, limit, worker)

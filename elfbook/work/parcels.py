@@ -120,7 +120,7 @@ class Parcels:
             and all(ref.inline is not None for _, ref in dispatch.inputs)
         )
 
-    async def job(self, token: str, dispatch: Dispatch, kept: bytes | None) -> Job:
+    async def job(self, token: str, dispatch: Dispatch, kept: bytes | None, fence: tuple[int, int]) -> Job:
         """The call with everything it needs; blobs are files in the cellar."""
         revision = await self.revision(dispatch)
         paths = {ref.digest: await self.cellar.bring(self.mycelium, ref) for ref in dispatch.blobs}
@@ -128,20 +128,22 @@ class Parcels:
         for _, ref in inputs:
             if ref.inline is None:
                 paths[ref.digest] = await self.cellar.bring(self.mycelium, ref)
-        return build(token, dispatch, revision, inputs, paths, kept)
+        return build(token, dispatch, revision, inputs, paths, kept, fence)
 
-    def job_at_once(self, token: str, dispatch: Dispatch, kept: bytes | None) -> Job:
+    def job_at_once(self, token: str, dispatch: Dispatch, kept: bytes | None, fence: tuple[int, int]) -> Job:
         """As `job`, for a `simple` dispatch."""
-        return build(token, dispatch, self._revisions[dispatch.elf.revision], dispatch.inputs, {}, kept)
+        revision = self._revisions[dispatch.elf.revision]
+        return build(token, dispatch, revision, dispatch.inputs, {}, kept, fence)
 
 
-def build(
+def build(  # noqa: PLR0913, PLR0917 (what a call is made of)
     token: str,
     dispatch: Dispatch,
     revision: Revision,
     inputs: tuple[tuple[int, ValueRef], ...],
     paths: dict[str, str],
     kept: bytes | None,
+    fence: tuple[int, int],
 ) -> Job:
     parts = [dispatch.arguments, dispatch.elf.arguments]
     places: list[tuple[int, str | None]] = []
@@ -162,6 +164,7 @@ def build(
         "blobs": {ref.digest: paths[ref.digest] for ref in dispatch.blobs},
         "kept": kept is not None,
         "outputs": outputs,
+        "fence": fence,
         "parts": len(parts),
     }
     return Job(token, header, tuple(parts))

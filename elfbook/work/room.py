@@ -1,7 +1,7 @@
 """Where tasks run: code brought to life, elf instances kept, one call carried out.
 
 This file is also sent as text into worker kernels, whose environment need not have elfbook:
-standard library only, Python 3.9 and up, no import of ours. The three modules it needs are given
+standard library only, Python 3.9 and up, no import of ours. The four modules it needs are given
 to `Room`.
 """
 
@@ -39,11 +39,12 @@ class CodeDoesNotLoad(Exception):
 class Room:
     """Code and elf instances of one process.
 
-    `values`, `evaluate` and `cells` are the modules of those names; `key` is the mycelium's.
+    `values`, `evaluate`, `cells` and `fence` are the modules of those names; `key` is the mycelium's.
     """
 
-    def __init__(self, values, evaluate, cells, key, builtins=None):
+    def __init__(self, values, evaluate, cells, fence, key, builtins=None):
         self.values = values
+        self.fence = fence
         self.evaluate = evaluate
         self.cells = cells
         self.key = key
@@ -208,6 +209,7 @@ class Room:
         results = {parent: self.values.decode(data, self.key, find) for parent, data in job["inputs"]}
         instance = self.instance(use, job["blobs"])
         args, kwargs = self.call_of(job["arguments"], results, job["blobs"], world)
+        self.fence.put(instance)
         return getattr(instance, job["task"]), args, kwargs
 
     def finish(self, job, value, started):
@@ -243,6 +245,7 @@ class Room:
             "ok": False,
             "elapsed": time.perf_counter() - started,
             "refused": refused,
+            "memory": isinstance(error, MemoryError),
             "failure": self.describe(told, inputs_of(call, self.values.preview)),
         }
 
@@ -285,10 +288,10 @@ class Room:
         frames = []
         trace = error.__traceback__
         while trace is not None:
-            frame, line = trace.tb_frame, trace.tb_lineno
-            code = frame.f_code
+            frame, code = trace.tb_frame, trace.tb_frame.f_code
             if not self.is_ours(frame):
-                frames.append(self.frame(frame, code, line))
+                qualname = getattr(code, "co_qualname", code.co_name)
+                frames.append(self.line_of(code.co_filename, trace.tb_lineno, code.co_name, frame, qualname))
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and error.filename in self.labels:
             frames.append(self.line_of(error.filename, error.lineno or 1, "<module>", None))
@@ -302,11 +305,6 @@ class Room:
             return True
         name = str(frame.f_globals.get("__name__", ""))
         return name.startswith("elfbook.") and frame.f_code.co_filename not in self.labels
-
-    def frame(self, frame, code, line):
-        return self.line_of(
-            code.co_filename, line, code.co_name, frame, getattr(code, "co_qualname", code.co_name)
-        )
 
     def line_of(self, filename, line, function, frame, qualname=""):
         own = filename in self.labels

@@ -188,6 +188,7 @@ class Shim:
         self.wrote = False
         signal.signal(signal.SIGINT, self.interrupted)
         self.current = token
+        self.room.fence.begin(job["fence"])
         try:
             self.unpack(job, parts)
             outcome = self.room.run(job)
@@ -198,6 +199,7 @@ class Shim:
             outcome = self.room.failed(job, error, time.perf_counter())
         finally:
             self.current = None
+            self.room.fence.end()
         try:
             self.answer(job, token, outcome)
         except OSError as error:  # no room on the disk for a large result
@@ -258,6 +260,7 @@ class Shim:
         else:
             header["failure"] = outcome["failure"]
             header["refused"] = outcome["refused"]
+            header["memory"] = outcome["memory"]
         if self.wrote:
             self.flush_output(token)
             header["output"] = True
@@ -367,13 +370,13 @@ def start(room, path, folder, inline_limit, name):
     return shim
 
 
-def ensure_elfbook():
-    """Let `from elfbook import Elf, task` work in an environment that has no elfbook."""
+def ensure_elfbook(fence):
+    """Let `from elfbook import Elf, task, fence` work in an environment that has no elfbook."""
     try:
-        import elfbook  # noqa: F401
+        import elfbook
     except ImportError:
-        module = types.ModuleType("elfbook")
-        module.Elf = type("Elf", (), {"__doc__": "An elf on a worker without elfbook."})
+        elfbook = types.ModuleType("elfbook")
+        elfbook.Elf = type("Elf", (), {"__doc__": "An elf on a worker without elfbook."})
 
         def task(function=None, **options):  # what it says was read where the flow was recorded
             if function is None:
@@ -381,5 +384,6 @@ def ensure_elfbook():
             function.__elfbook_task__ = True
             return function
 
-        module.task = task
-        sys.modules["elfbook"] = module
+        elfbook.task = task
+        sys.modules["elfbook"] = elfbook
+    elfbook.fence = fence  # of the room in which this kernel's jobs run

@@ -254,13 +254,13 @@ class Worker:
         jobs: list[Job] = []
         codes: dict[str, Dispatch] = {}
         for held in mine:
-            dispatch = held.dispatch
+            dispatch, fence = held.dispatch, (self.mycelium.epoch, held.claim)
             try:
                 kept = await self._adopted(dispatch.elf.name)
                 if self.parcels.simple(dispatch):
-                    job = self.parcels.job_at_once(held.token, dispatch, kept)
+                    job = self.parcels.job_at_once(held.token, dispatch, kept, fence)
                 else:
-                    job = await self.parcels.job(held.token, dispatch, kept)
+                    job = await self.parcels.job(held.token, dispatch, kept, fence)
             except ElfbookError as error:
                 failure = Failure(type=type(error).__name__, message=str(error))
                 self.commits.commit(held, failed(held, failure, "refused", self.name))

@@ -67,6 +67,13 @@ class Zoo:
     def task_count(self):
         self.seen = getattr(self, "seen", 0) + 1
         return self.seen
+    def task_fence(self):
+        import elfbook
+        return self.fence, elfbook.fence(), str(self.fence)
+    async def task_fence_later(self):
+        from elfbook import fence
+        await asyncio.sleep(0)
+        return fence()
     def task_keep(self, x):
         self.keep["x"] = self.keep.get("x", 0) + x
         return dict(self.keep)
@@ -116,7 +123,7 @@ class Desk:
         expression = freeze((args, {}), KEY).expression
         use = ElfUse(elf="Zoo", revision="r1", name=name)
         dispatch = Dispatch("zoo.1", self.count, 0, 1, "", use, ValueRef("r1", 1), f"task_{task}", expression)
-        return build(token, dispatch, revision_of(CELL), (), {}, kept)
+        return build(token, dispatch, revision_of(CELL), (), {}, kept, (3, self.count))
 
     def put(self, task: str, *args: object, **more: object) -> str:
         """Queue one job; gives its token."""

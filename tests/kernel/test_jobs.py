@@ -168,3 +168,14 @@ def test_a_display_as_text() -> None:
         "application/json": '{"a": [1]}',
     }
     assert text_of_display({}) == {}
+
+
+async def test_each_attempt_has_its_token_and_nothing_else_has_it(desk, until) -> None:
+    await desk.start()
+    first, later, cell = desk.put("fence"), desk.put("fence_later"), desk.put("double", 1)
+    await until(lambda: cell in desk.done)
+    assert desk.value(first) == ((3, 1), (3, 1), "0000000003-0000000000000001")
+    assert desk.value(later) == (3, 2)
+    reply = await desk.kernel._client.execute("import elfbook; elfbook.fence()", reply=True, timeout=20)
+    assert reply["content"]["status"] == "error"
+    assert "no task is running here" in reply["content"]["evalue"]

@@ -105,6 +105,36 @@ async def test_a_kernel_that_ends_itself_costs_an_attempt_each_time(book, shaky)
     assert 'Last output: "about to go"' in why
 
 
+FENCED = '''\
+import os
+import elfbook
+
+
+class Fenced:
+    def task_token(self, path):
+        with open(path, "a") as file:
+            file.write(f"{elfbook.fence()}\\n")
+        if os.path.getsize(path) < 60:
+            raise ValueError("once more")
+        return tuple(self.fence)
+'''
+
+
+async def test_each_attempt_has_a_larger_token(client, book, tmp_path):
+    path = tmp_path / "tokens"
+    fenced = book.cell(FENCED)["Fenced"]()
+    run = await book.submit("tokens", lambda: fenced.task_token(str(path)), retries=2, backoff_s=0.01)
+    await book.settled(run)
+    claims = [fact.seq for fact in await book.facts(run) if isinstance(fact.event, Claimed)]
+    epoch = client.mycelium.epoch
+    assert epoch > 0
+    assert await book.value(run, 0) == (epoch, claims[-1])
+    tokens = path.read_text().split()
+    assert tokens == sorted(tokens)
+    assert [int(token.partition("-")[2]) for token in tokens] == claims
+    assert len(set(tokens)) == 3
+
+
 async def test_at_most_once_is_never_tried_again(tree, client, book, gates, until):
     """G3: with on_lost="fail" the job may have had its effect, so it is not repeated."""
     gate = book.names["Gate"]()
