@@ -207,7 +207,7 @@ async def test_credentials_that_are_revoked_are_named_and_work_again_once_given_
     own.configure(OTHER)
     await until(lambda: mycelium.link.denied)
     with pytest.raises(AccessDenied, match="user 'elf'"):
-        await mycelium.jobs_end()
+        await mycelium.end_of(mycelium.names.jobs)
     with pytest.raises(AccessDenied, match="user 'elf'"):
         await asyncio.wait_for(following, 20)
     kept = mycelium.jobs.write(names.job("crawl.1", 1), b"y", 0)

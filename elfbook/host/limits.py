@@ -81,7 +81,7 @@ class Limits:
         return now.state is State.RUNNING and isinstance(event, Claimed) and event.nonce == record.nonce
 
     def give_up(self, place: Place) -> str:
-        """The job has no offer out any more, or its attempt is over: the limit of which a slot is free now."""
+        """The job has no offer out any more, or has ended: gives the limit that has a slot free now."""
         slot = self._slot_of.get(place)
         if slot is None:
             return ""

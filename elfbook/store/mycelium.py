@@ -23,16 +23,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreCorrupt, Untrusted
-from elfbook.facts import (
-    AnyEvent,
-    AnyRecord,
-    Claimed,
-    ClaimedTogether,
-    EndedTogether,
-    SlotTaken,
-    Stored,
-    told,
-)
+from elfbook.facts import AnyEvent, Claimed, ClaimedTogether, EndedTogether, SlotTaken, Stored, told
 from elfbook.model import INLINE_LIMIT, Beat, Dispatch, LotOffer, Manifest, Output, Settled, ValueRef
 from elfbook.store.address import UNVERIFIED, Address, read_durability
 from elfbook.store.beside import Beside
@@ -262,7 +253,7 @@ class Mycelium:
         entry = await self.link.last(self.names.jobs, self.names.keep(elf_name))
         return entry.data if entry else None
 
-    async def last_event(self, run: str, job: int) -> tuple[AnyRecord, int] | None:
+    async def last_event(self, run: str, job: int) -> tuple[AnyEvent, int] | None:
         entry = await self.link.last(self.names.jobs, self.names.job(run, job))
         return (decode_record(entry.data), entry.seq) if entry else None
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-
 import pytest
 
 from elfbook.facts import Claimed, State
