@@ -19,7 +19,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,6 +29,9 @@ EPOCH_S = 1_800_000_000.0
 """What a simulated calendar shows when a history begins."""
 UPTIME_S = 1_000.0
 """And how long its machines have been up by then: monotonic clocks do not start at 0."""
+
+TASKS_BETWEEN = 1000
+"""Between two looks at which of them have ended."""
 
 CURRENT: ContextVar[Process | None] = ContextVar("the simulated process", default=None)
 
@@ -51,7 +54,7 @@ class Process:
     on_death: list[Callable[[], None]] = field(default_factory=list)
     context: Context = field(default_factory=copy_context)
     held: deque[asyncio.Handle] = field(default_factory=deque)
-    """What has come due while it was frozen."""
+    """What has come due while it was frozen, or after its death."""
 
     def __post_init__(self) -> None:
         self.context.run(CURRENT.set, self)
@@ -64,7 +67,6 @@ class Process:
         """Holds afterwards: none of its steps is ever taken."""
         if self.alive:
             self.alive = False
-            self.held.clear()
             for call in self.on_death:
                 call()
 
@@ -78,14 +80,20 @@ class Process:
         loop._ready.extend(self.held)
         self.held.clear()
 
+    def bury(self) -> None:
+        """Let it go on once more, to be cancelled: only when its history is over."""
+        self.alive, self.fuse = True, None
+        self.thaw()
+
     def may_step(self, handle: asyncio.Handle) -> bool:
         if self.fuse is not None and self.alive and not self.frozen:
             self.fuse -= 1
             if self.fuse < 0:
                 self.kill()
-        if self.alive and self.frozen:
-            self.held.append(handle)
-        return self.alive and not self.frozen
+        if self.alive and not self.frozen:
+            return True
+        self.held.append(handle)
+        return False
 
 
 class NumberedTask(asyncio.Task):
@@ -119,8 +127,16 @@ class Loop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self.trouble: list[str] = []
         """What asyncio would have logged: failures that nobody took."""
-        self.set_task_factory(lambda loop, work, **options: NumberedTask(work, loop=loop, **options))
+        self.tasks: list[asyncio.Task] = []
+        """All that were made and may not have ended: nobody else may hold the tasks of the dead."""
+        self.set_task_factory(self._make_task)
         self.set_exception_handler(lambda _, told: self._note(told))
+
+    def _make_task(self, _: Loop, work: Coroutine, **options) -> asyncio.Task:
+        if len(self.tasks) > TASKS_BETWEEN:
+            self.tasks = [task for task in self.tasks if not task.done()]
+        self.tasks.append(NumberedTask(work, loop=self, **options))
+        return self.tasks[-1]
 
     def _note(self, told: dict) -> None:
         error = told.get("exception")
@@ -177,6 +193,7 @@ def simulated(seed: int) -> Iterator[tuple[Loop, random.Random]]:
             patch.object(time, "time", lambda: EPOCH_S + loop.now + _skew_s()),
             patch.object(time, "monotonic", lambda: UPTIME_S + loop.now),
             patch.object(os, "urandom", bytes_of.randbytes),
+            patch.object(os, "getpid", lambda: 1),  # beats tell it
         ):
             yield loop, chance
     finally:
@@ -185,18 +202,21 @@ def simulated(seed: int) -> Iterator[tuple[Loop, random.Random]]:
             gc.enable()
 
 
-def end_all(loop: Loop, limit: int = 200) -> None:
+def end_all(loop: Loop, processes: Iterable[Process] = (), limit: int = 200) -> None:
     """Cancel whatever is left, until nothing is: a history has ended."""
+    loop.set_exception_handler(lambda *_: None)
     for _ in range(limit):
-        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
-        if not left:
+        loop.run_until_complete(_cancel_all(loop, processes))
+        if all(task.done() for task in loop.tasks):
             break
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(_some_steps())
     loop.run_until_complete(loop.shutdown_asyncgens())
 
 
-async def _some_steps() -> None:
+async def _cancel_all(loop: Loop, processes: Iterable[Process]) -> None:
+    for process in processes:
+        process.bury()
+    for task in loop.tasks:
+        if not task.done() and task is not asyncio.current_task():
+            task.cancel()
     for _ in range(20):
         await asyncio.sleep(0)

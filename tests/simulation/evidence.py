@@ -1,0 +1,213 @@
+"""What can be known of a history once it is over, and the sentences that must be true of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from elfbook.facts import ENDED, Claimed, Failed, Reopened, State, Stored
+from elfbook.log.fold import RunState, fold, start
+from elfbook.model import Graph, Manifest, Settled
+from elfbook.store.graphstore import graph_of
+from elfbook.store.mycelium import Mycelium
+from tests.simulation.kernel import Execution
+from tests.simulation.plan import Plan, Promise
+
+
+@dataclass
+class Run:
+    """One run as the store has it."""
+
+    manifest: Manifest
+    graph: Graph
+    facts: list[Stored]
+    settled: Settled | None
+
+    @property
+    def name(self) -> str:
+        return self.manifest.run
+
+
+@dataclass
+class Evidence:
+    """All that a history has left behind."""
+
+    plan: Plan
+    runs: dict[str, Run]
+    kept: dict[str, list[str]]
+    """Named elf to the values that it says it has made."""
+    executions: list[Execution]
+    offers: list[str]
+    """Subjects of offers that are still on the queue."""
+    views: list[tuple[str, RunState]]
+    """How clients saw their runs at last."""
+    trouble: list[str]
+
+
+async def facts_of(mycelium: Mycelium, run: str) -> list[Stored]:
+    """Every stored fact of a run, in order."""
+    names = mycelium.names
+    return [mycelium.stored(entry)[1] async for entry in mycelium.read(names.jobs, names.jobs_of(run))]
+
+
+async def gather(mycelium: Mycelium, plan: Plan, executions: list[Execution]) -> Evidence:
+    manifests, notes = await mycelium.all_runs()
+    runs = {}
+    for manifest in manifests:
+        graph = await graph_of(mycelium, manifest)
+        facts = await facts_of(mycelium, manifest.run)
+        runs[manifest.run] = Run(manifest, graph, facts, notes.get(manifest.run))
+    kept = {}
+    for name in sorted({use.name for run in runs.values() for use in run.graph.elves if use.name}):
+        kept[name] = json.loads(await mycelium.kept(name) or b"[]")
+    return Evidence(plan, runs, kept, executions, offers=[], views=[], trouble=[])
+
+
+def wrongs(evidence: Evidence) -> list[str]:
+    """Each guarantee that does not hold, as a sentence; none for a good history."""
+    found = list(evidence.trouble)
+    for story in evidence.plan.stories:
+        if not story.run:
+            found.append(f"{story.flow} was never accepted")
+        elif story.run not in evidence.runs:
+            found.append(f"G1: {story.run} was accepted and is not in the store")
+        elif story.stage != "over":
+            found.append(f"G2: {story.run} is not over: its owner is at '{story.stage}'")
+    for run in evidence.runs.values():
+        found += [f"{run.name}: {wrong}" for wrong in wrongs_of(run, evidence.executions)]
+    for promise in evidence.plan.promises:
+        if promise.run in evidence.runs:
+            found += broken(promise, evidence.runs[promise.run])
+    found += [f"an offer is left: {subject}" for subject in evidence.offers]
+    found += wrongs_of_kept(evidence)
+    found += wrongs_of_views(evidence)
+    found += wrongs_of_lost(evidence)
+    return found
+
+
+def wrongs_of(run: Run, executions: list[Execution]) -> list[str]:
+    """What is wrong with one run: its ends, its order, its values."""
+    found = []
+    made = {execution.value: execution for execution in executions if execution.value}
+    state = start(run.graph, run.name)
+    values: dict[int, list[str]] = {}
+    ended: set[int] = set()
+    for stored in run.facts:
+        job, spec = stored.job, run.graph.jobs[stored.job]
+        before = state.jobs[job].state
+        fold(state, stored)
+        now = state.jobs[job]
+        if isinstance(stored.event, Claimed) and now.event is stored.event:
+            if early := [each for each in spec.parents + spec.after if each not in values]:
+                found.append(f"G6: job {job} was claimed before {early} had succeeded")
+            if spec.turn is not None and spec.turn not in ended:
+                found.append(f"job {job} was claimed before its turn, after {spec.turn}")
+        if now.state in ENDED and before not in ENDED:
+            ended.add(job)
+        if now.state is State.DONE and before is not State.DONE:
+            value = now.event.value.digest
+            if value not in made or made[value].job != f"{run.manifest.flow}/{job}":
+                found.append(f"G4: the value of job {job} is none that it made")
+            else:
+                found += wrongs_of_inputs(job, spec.parents, made[value], values)
+            values.setdefault(job, []).append(value)
+    if not state.settled:
+        found.append(f"G2: it has not ended: {dict(state.counts)}")
+    elif run.settled is None:
+        found.append("it has ended, and nothing says so in the list of runs")
+    elif run.settled.counts != {each.value: count for each, count in state.counts.items() if count}:
+        found.append(f"the list of runs says {run.settled.counts}, its log says {dict(state.counts)}")
+    return found
+
+
+def wrongs_of_inputs(
+    job: int, parents: tuple[int, ...], execution: Execution, values: dict[int, list[str]]
+) -> list[str]:
+    """A result must have been made of what the parents' records name."""
+    if set(execution.inputs) != set(parents):
+        return [f"G6: job {job} read {sorted(execution.inputs)}, its parents are {parents}"]
+    return [
+        f"G6: job {job} read a value of job {parent} that is not its result"
+        for parent, value in execution.inputs.items()
+        if value not in values.get(parent, ())
+    ]
+
+
+def broken(promise: Promise, run: Run) -> list[str]:
+    """A cancel that has returned, and what went on all the same."""
+    state = start(run.graph, run.name)
+    facts = iter(run.facts)
+    later = []
+    for stored in facts:
+        if stored.seq > promise.seq:
+            later = [stored, *facts]
+            break
+        fold(state, stored)
+    left = [job for job in promise.jobs if state.jobs[job].state not in ENDED]
+    found = [f"G7: {run.name}: cancel returned and left {left} going on"] if left else []
+    reopened: set[int] = set()
+    for stored in later:
+        fold(state, stored)
+        if isinstance(stored.event, Reopened):
+            reopened.add(stored.job)
+        elif stored.job in promise.jobs - reopened and state.jobs[stored.job].state not in ENDED:
+            found.append(f"G7: {run.name}: job {stored.job} went on after its cancel")
+    return found
+
+
+def wrongs_of_kept(evidence: Evidence) -> list[str]:
+    """What a named elf keeps is stored with each success: neither more nor less, in their order."""
+    wanted: dict[str, list[tuple[int, str]]] = {name: [] for name in evidence.kept}
+    for run in evidence.runs.values():
+        state = start(run.graph, run.name)
+        for stored in run.facts:
+            before = state.jobs[stored.job].state
+            fold(state, stored)
+            name = run.graph.elves[run.graph.jobs[stored.job].elf].name
+            now = state.jobs[stored.job]
+            if name and now.state is State.DONE and before is not State.DONE:
+                wanted[name].append((stored.seq, now.event.value.digest))
+    found = []
+    for name, pairs in wanted.items():
+        values = [value for _, value in sorted(pairs)]
+        if values != evidence.kept[name]:
+            missing = [value[:6] for value in values if value not in evidence.kept[name]]
+            more = [value[:6] for value in evidence.kept[name] if value not in values]
+            found.append(
+                f"{name} keeps {len(evidence.kept[name])} of {len(values)}: lost {missing}, untrue {more}"
+            )
+    return found
+
+
+def wrongs_of_views(evidence: Evidence) -> list[str]:
+    """Whoever watched a run saw it as its log has it."""
+    found = []
+    for run, seen in evidence.views:
+        state = start(evidence.runs[run].graph, run)
+        for stored in evidence.runs[run].facts:
+            fold(state, stored)
+        if seen.jobs != state.jobs or seen.counts != state.counts:
+            jobs = [job for job, (a, b) in enumerate(zip(seen.jobs, state.jobs, strict=True)) if a != b]
+            found.append(f"{run}: its owner saw jobs {jobs} otherwise than its log has them")
+    return found
+
+
+def wrongs_of_lost(evidence: Evidence) -> list[str]:
+    """With on_lost="fail" a job whose worker was lost is not begun again, unless somebody asks."""
+    allowed: Counter[str] = Counter()
+    strict = set()
+    for run in evidence.runs.values():
+        for job in range(len(run.graph.jobs)):
+            if run.graph.policy.on_lost == "fail":
+                strict.add(f"{run.manifest.flow}/{job}")
+            allowed[f"{run.manifest.flow}/{job}"] += 1
+        for stored in run.facts:
+            if isinstance(stored.event, Failed | Reopened):
+                allowed[f"{run.manifest.flow}/{stored.job}"] += 1
+    begun = Counter(execution.job for execution in evidence.executions)
+    return [
+        f"G3: {job} was begun {begun[job]} times, allowed were {allowed[job]}"
+        for job in sorted(strict)
+        if begun[job] > allowed[job]
+    ]
