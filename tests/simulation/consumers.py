@@ -49,6 +49,8 @@ class Consumer:
     """The first sequence that was not looked at yet."""
     first: deque[int] = field(default_factory=deque)
     """To be given before that: the newest of each subject, for a reader that wants only those."""
+    begins_after: int = 0
+    """The sequence before the first that it was to be given."""
     given: int = 0
     left: int = 0
     """Messages in the stream that were not given yet."""
@@ -77,10 +79,13 @@ class Consumer:
         wanted = [kept.seq for kept in self.stream.messages.values() if self.wants(kept.subject)]
         if policy == "by_start_sequence":
             self.next = self.config["opt_start_seq"]
+        elif policy == "new":
+            self.next = self.stream.last + 1
         elif policy == "last_per_subject":
             newest = {self.stream.messages[seq].subject: seq for seq in wanted}
             self.first = deque(sorted(newest.values()))
             self.next = self.stream.last + 1
+        self.begins_after = 0 if self.first else self.next - 1
         self.left = len(self.first) + sum(seq >= self.next for seq in wanted)
         self.idle_since = self.server.now()
         self._look_whether_used()
@@ -91,6 +96,7 @@ class Consumer:
             "name": self.config["name"],
             "config": self.config,
             "num_pending": self.left,
+            "delivered": {"consumer_seq": self.given, "stream_seq": self.begins_after},
             "num_ack_pending": len(self.open),
         }
 

@@ -48,7 +48,8 @@ class Evidence:
 async def facts_of(mycelium: Mycelium, run: str) -> list[Stored]:
     """Every stored fact of a run, in order."""
     names = mycelium.names
-    return [mycelium.stored(entry)[1] async for entry in mycelium.read(names.jobs, names.jobs_of(run))]
+    entries = [entry async for entry in mycelium.read(names.jobs, names.jobs_of(run))]
+    return [stored for entry in entries for stored in mycelium.facts(entry)[1]]
 
 
 async def gather(mycelium: Mycelium, plan: Plan, executions: list[Execution]) -> Evidence:
@@ -112,13 +113,19 @@ def wrongs_of(run: Run, executions: list[Execution]) -> list[str]:
             else:
                 found += wrongs_of_inputs(job, spec.parents, made[value], values)
             values.setdefault(job, []).append(value)
+    return found + wrongs_of_end(run, state)
+
+
+def wrongs_of_end(run: Run, state: RunState) -> list[str]:
+    """Everything has ended, and the list of runs says so."""
+    counts = {each.value: count for each, count in state.counts.items() if count}
     if not state.settled:
-        found.append(f"G2: it has not ended: {dict(state.counts)}")
-    elif run.settled is None:
-        found.append("it has ended, and nothing says so in the list of runs")
-    elif run.settled.counts != {each.value: count for each, count in state.counts.items() if count}:
-        found.append(f"the list of runs says {run.settled.counts}, its log says {dict(state.counts)}")
-    return found
+        return [f"G2: it has not ended: {counts}"]
+    if run.settled is None:
+        return ["it has ended, and nothing says so in the list of runs"]
+    if run.settled.counts != counts:
+        return [f"the list of runs says {run.settled.counts}, its log says {counts}"]
+    return []
 
 
 def wrongs_of_inputs(

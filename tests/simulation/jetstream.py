@@ -106,6 +106,9 @@ class Server:
         match verb:
             case ["STREAM", "CREATE", name]:
                 return self._create(name, body)
+            case ["STREAM", "UPDATE", name]:
+                self.stream(name).config = body
+                return self.stream(name).facts()
             case ["STREAM", "INFO", name]:
                 return self.stream(name).facts()
             case ["STREAM", "DELETE", name]:
@@ -128,7 +131,7 @@ class Server:
         taken = [subject for stream in self.streams.values() for subject in stream.config["subjects"]]
         if any(overlap(one, other) for one in config["subjects"] for other in taken):
             raise Refusal(400, 10065, "subjects overlap with an existing stream")
-        made = self.streams[name] = Stream(dict(config), datetime.fromtimestamp(self.now(), UTC).isoformat())
+        made = self.streams[name] = Stream(dict(config), as_text(self.now()))
         return made.facts()
 
     def _delete(self, name: str) -> dict:
@@ -183,4 +186,9 @@ class Server:
 
 def _told(kept: Kept) -> dict:
     data = base64.b64encode(kept.data).decode()
-    return {"subject": kept.subject, "seq": kept.seq, **({"data": data} if data else {})}
+    told = {"subject": kept.subject, "seq": kept.seq, "time": as_text(kept.at)}
+    return told | ({"data": data} if data else {})
+
+
+def as_text(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()

@@ -32,6 +32,7 @@ class Version(NamedTuple):
 
 
 SERVER = Version(2, 15, 1)
+SERVER_SAYS = {"version": "2.15.1", "jetstream": True, "headers": True}
 
 
 RETRY_S = 0.2
@@ -159,6 +160,8 @@ class Wire:
     is_connected: bool = False
     is_closed: bool = False
     connected_server_version: Version = SERVER
+    _server_info: dict = field(default_factory=lambda: SERVER_SAYS)
+    _transport: None = None
     reachable: bool = True
     """False while the network between this process and the server is cut."""
     deaf: bool = False

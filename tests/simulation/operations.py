@@ -15,6 +15,7 @@ from elfbook.store.follow import NANO
 from elfbook.store.link import Link, Message, Unanswered
 
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
+AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 EXPIRES_S = 0.2
 HEARTBEAT_S = 0.04
 HOLD_S = 4.0
@@ -22,7 +23,7 @@ WAIT_S = 2.4
 """Twice this is longer than HOLD_S; once, with some operations before and after, is not."""
 SUBJECTS = ("a", "b", "c.1", "c.2", "d")
 PATTERNS = ((">",), ("a",), ("c.*",), ("a", "c.>"), ("b", "d"), ("a", ">"))
-POLICIES = ("all", "by_start_sequence", "last_per_subject")
+POLICIES = ("all", "by_start_sequence", "last_per_subject", "new")
 
 
 def operations(seed: int, count: int = 40) -> list[tuple]:
@@ -32,7 +33,7 @@ def operations(seed: int, count: int = 40) -> list[tuple]:
     reader did not want what went. elfbook purges nothing.
     """
     chance = random.Random(seed)
-    expects = ("none", "right", "right", "zero", "wrong")
+    expects = ("none", "right", "right", "zero", "wrong", "among", "among")
 
     def write() -> tuple[str, str]:
         return chance.choice(SUBJECTS), chance.choice(expects)
@@ -65,6 +66,7 @@ def operations(seed: int, count: int = 40) -> list[tuple]:
             (1, lambda: ("forget", chance.randrange(3))),
         ]
     else:
+        kinds.append((1, lambda: ("widen", chance.randrange(3))))
         kinds.append((3, lambda: ("purge", chance.choice((*SUBJECTS, "c.>")))))
     weights = [weight for weight, _ in kinds]
     return [chance.choices(kinds, weights)[0][1]() for _ in range(count)] + [("end",)]
@@ -144,7 +146,9 @@ class Performance:
         answer = await self.ask(f"$JS.API.{verb}", json.dumps(body or {}).encode())
         if isinstance(answer, dict):
             answer = {
-                key: answer[key] for key in ("error", "success", "purged", "num_pending") if key in answer
+                key: answer[key]
+                for key in ("error", "success", "purged", "num_pending", "delivered")
+                if key in answer
             }
         return answer
 
@@ -152,8 +156,10 @@ class Performance:
         """Made, or found. How much is left is told exactly only when it is made, and used only then."""
         body = {"stream_name": stream, "config": config, "action": "create"}
         answer = await self.api(f"CONSUMER.CREATE.{stream}.{name}", body)
-        if "error" not in answer and name in self.made:
-            del answer["num_pending"]
+        if name in self.made:
+            answer.pop("num_pending", None)
+        if config.get("deliver_policy") != "new":
+            answer.pop("delivered", None)
         self.made.add(name)
         return answer
 
@@ -161,6 +167,9 @@ class Performance:
 
     def expected(self, name: str, expect: str) -> dict[str, str]:
         last = self.known.get(name, 0)
+        if expect == "among":  # as a claim of many expects the last of its whole lot
+            newest = max((seq for each, seq in self.known.items() if each.startswith("c.")), default=0)
+            return {EXPECT: str(newest), AMONG: self.subject("c.>")}
         number = {"right": last, "zero": 0, "wrong": last + 3}.get(expect)
         return {} if number is None else {EXPECT: str(number)}
 
@@ -225,6 +234,15 @@ class Performance:
         return await self.make(self.stream, self.subject(">"), **options), await self.make(
             f"OTHER_{self.mark}", self.subject("a")
         )
+
+    async def do_widen(self, number: int) -> object:
+        """Give the stream one more subject, and see whether that takes messages now."""
+        config = (await self.ask(f"$JS.API.STREAM.INFO.{self.stream}"))["config"]
+        before = await self.ask(f"more{self.mark}.{number}", b"?")
+        config["subjects"] = sorted({*config["subjects"], f"more{self.mark}.{number}"})
+        config["metadata"] = {"note": str(number)}
+        changed = await self.api(f"STREAM.UPDATE.{self.stream}", config)
+        return before, changed, await self.ask(f"more{self.mark}.{number}", b"!")
 
     # ------------------------------------------------------------------ readers
 

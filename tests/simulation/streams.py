@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
+AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 BATCH, ORDER, COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 BATCH_LIMIT = 1000
 BATCH_IDLE_S = 10.0
@@ -100,7 +101,8 @@ class Stream:
         return {"stream": self.config["name"], "seq": self.store(subject, data, headers, at).seq}
 
     def _check(self, subject: str, headers: dict[str, str]) -> None:
-        if EXPECT in headers and (last := self.last_of(subject)) != int(headers[EXPECT]):
+        """Also in a batch what is expected is compared with what was there before all of it."""
+        if EXPECT in headers and (last := self.last_of(headers.get(AMONG, subject))) != int(headers[EXPECT]):
             raise Refusal(400, 10071, f"wrong last sequence: {last}")
 
     def _is_full(self, subject: str) -> bool:
@@ -124,7 +126,7 @@ class Stream:
             return None
         written: set[str] = set()
         for each, _, told in so_far:
-            if each in written and EXPECT in told:
+            if told.get(AMONG, each) in written and EXPECT in told:
                 raise Refusal(400, 10164, "wrong last sequence")
             self._check(each, told)
             written.add(each)
