@@ -41,5 +41,7 @@ def test_a_system_that_is_not_there_is_named_with_the_reason() -> None:
 @pytest.mark.parametrize("measure", ["noop_throughput", "chain", "fan", "arrays", "memory"])
 def test_elfbook_does_the_work(measure: str) -> None:
     told = bench("--only", measure, "--system", "elfbook", "--quick", "--json")
-    (figure,) = [json.loads(line) for line in told.splitlines()]
+    figure, checked = [json.loads(line) for line in told.splitlines()]
     assert figure["value"] is not None, figure
+    assert checked["measure"] == f"{measure}_checked"
+    assert checked["value"] > 0

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from figures import Sample
-
-PROCESSES = 3
+from samples import Sample
 
 
 def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 
 import work
-from figures import Sample
+from samples import Sample
 
-PROCESSES = 1
 ROUNDS = 3
 WIDTH = 1_000
 

@@ -6,9 +6,8 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from figures import Sample
+from samples import Sample
 
-PROCESSES = 1
 ROUNDS = 3
 CALLS = 200
 

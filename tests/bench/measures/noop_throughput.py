@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from figures import Sample
+from samples import Sample
 
-PROCESSES = 1
 ROUNDS = 3
 JOBS = 10_000
 

@@ -44,6 +44,16 @@ class System:
         leaves = self.client.map(work.leaf, [root] * n, range(n), pure=False)
         return self.client.submit(work.total, leaves, pure=False).result()
 
+    def graph(self, layers: int, width: int) -> int:
+        submit = self.client.submit
+        row = [submit(work.node, 1, j, pure=False) for j in range(width)]
+        for _ in range(layers - 1):
+            row = [submit(work.node, row[j], row[(j + 1) % width], pure=False) for j in range(width)]
+        return sum(self.client.gather(row))
+
+    def began(self, n: int) -> list:
+        return self.client.gather(self.client.map(work.began, range(n), pure=False))
+
     def echo(self, array):
         return self.client.submit(work.echo, array, pure=False).result()
 

@@ -7,6 +7,8 @@ import time
 
 from elfbook import Elf
 
+MODULUS = 65_521
+
 
 class Work(Elf):
     """The benchmark's work."""
@@ -23,8 +25,14 @@ class Work(Elf):
     def task_total(self, values):
         return sum(values)
 
+    def task_node(self, a, b):
+        return (a + b + 1) % MODULUS
+
     def task_echo(self, array):
         return array
+
+    def task_began(self, _=None):
+        return time.time()
 
     def task_where(self, _=None):
         time.sleep(0.05)

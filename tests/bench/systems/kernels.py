@@ -7,7 +7,7 @@ import queue
 import sys
 
 import work
-from figures import Unsupported
+from samples import Unsupported
 
 IN_FLIGHT = 100  # thousands at once lose replies at ZeroMQ's high-water mark
 

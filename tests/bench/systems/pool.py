@@ -10,6 +10,8 @@ import work
 class System:
     """Item by item; the client feeds results into the next call."""
 
+    scales = True
+
     @staticmethod
     def missing() -> str:
         return ""
@@ -36,6 +38,9 @@ class System:
         root = self.pool.submit(work.noop, 1).result()
         leaves = [future.result() for future in [self.pool.submit(work.leaf, root, i) for i in range(n)]]
         return self.pool.submit(work.total, leaves).result()
+
+    def began(self, n: int) -> list:
+        return [future.result() for future in [self.pool.submit(work.began, i) for i in range(n)]]
 
     def echo(self, array):
         return self.pool.submit(work.echo, array).result()

@@ -23,7 +23,7 @@ class System:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         remote = ray.remote(num_cpus=1)
         self.noop, self.add_one, self.leaf = remote(work.noop), remote(work.add_one), remote(work.leaf)
-        self.echoed, self.where = remote(work.echo), remote(work.where)
+        self.echoed, self.where, self.node = remote(work.echo), remote(work.where), remote(work.node)
         self.total = remote(lambda *values: work.total(values))
 
     def down(self) -> None:
@@ -44,6 +44,12 @@ class System:
     def fan(self, n: int) -> int:
         root = self.noop.remote(1)
         return self.ray.get(self.total.remote(*[self.leaf.remote(root, i) for i in range(n)]))
+
+    def graph(self, layers: int, width: int) -> int:
+        row = [self.node.remote(1, j) for j in range(width)]
+        for _ in range(layers - 1):
+            row = [self.node.remote(row[j], row[(j + 1) % width]) for j in range(width)]
+        return sum(self.ray.get(row))
 
     def echo(self, array):
         return self.ray.get(self.echoed.remote(array))
