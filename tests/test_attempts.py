@@ -55,7 +55,7 @@ def ok(**more: object) -> dict:
     return {"done": "w1.1", "ok": True, "elapsed": 0.25, "preview": "7", **more}
 
 
-def bad(kind: str = "ValueError", refused: bool = False) -> dict:
+def bad(kind: str = "ValueError", refused: bool = False, memory: bool = False) -> dict:
     failure = {
         "type": kind,
         "message": "too hot",
@@ -65,7 +65,7 @@ def bad(kind: str = "ValueError", refused: bool = False) -> dict:
         "notes": ["see above"],
         "inputs": "name=7",
     }
-    return {"done": "w1.1", "ok": False, "elapsed": 0.25, "failure": failure, "refused": refused}
+    return {"done": "w1.1", "ok": False, "elapsed": 0.25, "failure": failure, "refused": refused, "memory": memory}
 
 
 def test_a_small_result_travels_in_the_event() -> None:
@@ -101,6 +101,7 @@ def test_an_exception_is_stored_with_frames_notes_inputs_and_last_output() -> No
     [
         (bad(), "", Failed, "crashed", False, "too hot"),
         (bad(refused=True), "", Failed, "refused", True, "too hot"),
+        (bad("_ArrayMemoryError", memory=True), "", Failed, "out of memory", False, "too hot"),
         (bad(), "timed out", Failed, "crashed", False, "too hot"),  # it failed by itself just in time
         (bad(), "leaving", Failed, "crashed", False, "too hot"),
         (bad("KeyboardInterrupt"), "timed out", Failed, "timed out", False, "longer than its limit of 1.5 s"),
@@ -156,6 +157,23 @@ def test_a_kernel_replaced_for_a_time_limit_timed_out_and_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize(
+    ("used", "words"),
+    [
+        (3_100_000_000, "while it was doing Hut.task_save[3]; it had used 3.1 GB"),
+        (0, "while it was doing Hut.task_save[3]"),
+    ],
+)
+def test_a_kernel_ended_for_want_of_memory_is_no_lost_one(used: int, words: str) -> None:
+    event = of_death(held(), "was killed by signal 9 (SIGKILL)", "w1", "tail", 0.5, used)
+    assert isinstance(event, Failed)
+    assert (event.outcome, event.failure.type, event.final) == ("out of memory", "OutOfMemory", False)
+    assert event.failure.message == f"the system ended its kernel's process {words}"
+    assert event.failure.last_output == "tail"
+    late = of_death(held("timed out"), "was killed by signal 9 (SIGKILL)", "w1", "tail", 0.5, used)
+    assert late.outcome == "timed out", "we ended it ourselves"
+
+
+@pytest.mark.parametrize(
     ("event", "words"),
     [
         (
@@ -185,6 +203,7 @@ def every_event() -> list:
         event_of(mine, bad(), None, b"", "w1", ""),
         of_death(mine, "died", "w1", "", 0.1),
         of_death(held("timed out"), "died", "w1", "", 0.1),
+        of_death(mine, "died", "w1", "", 0.1, 7),
         failed(mine, Failure("E", "m"), "refused", "w1"),
         lost(mine, stopped("w1", mine), "w1", ""),
         released(mine, "w1"),

@@ -206,7 +206,7 @@ def _event(run: LocalRun, action: Offer, outcome: dict) -> AnyEvent:
         nonce="",
         attempt=action.attempt,
         failure=failure,
-        outcome="refused" if outcome["refused"] else "crashed",
+        outcome="refused" if outcome["refused"] else "out of memory" if outcome["memory"] else "crashed",
         worker=HERE,
         elapsed_s=outcome["elapsed"],
         final=outcome["refused"],

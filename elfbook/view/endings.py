@@ -50,6 +50,9 @@ def failed_job(
         shown["error"] = f"{failure.type}: {failure.message}".removesuffix(": ")
         shown["failure"] = failure
         shown["last_output"] = "" if static else failure.last_output
+        if event.outcome == "out of memory" and not failure.frames:
+            said = failure.message.partition("; ")[0] if static else failure.message  # how much differs
+            shown |= {"call": f"{owner}.{label}", "error": f"OutOfMemory: {said}", "failure": None}
         if event.outcome == "timed out":
             sentence = timed_out_sentence(label, event, policy.timeout_s, labels, static=static)
             shown |= {"call": f"{owner}.{label}", "error": sentence, "failure": None}

@@ -50,6 +50,8 @@ def last_trouble(now: JobNow) -> str:
     match now.event:
         case Failed(outcome="timed out"):
             return "a timeout"
+        case Failed(outcome="out of memory"):
+            return "it ran out of memory"
         case Failed(failure=failure):
             return one_line(failure.type) or "a failure"
         case _:

@@ -12,6 +12,10 @@ from elfbook.model import Dispatch, Failure, ValueRef
 from elfbook.store.follow import Taker
 from elfbook.store.link import Message
 from elfbook.wire import digest_of
+from elfbook.words import size
+
+OUT_OF_MEMORY = "OutOfMemory"
+"""In the place of an exception's type, of an attempt that the system has ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +81,7 @@ def event_of(held: Held, header: dict, value: ValueRef | None, data: bytes, work
     if failure.type == "KeyboardInterrupt" and held.stopping == "timed out":
         failure = msgspec.structs.replace(failure, type="TimedOut", message=limit_words(held))
         return failed(held, failure, "timed out", worker, elapsed_s)
-    outcome = "refused" if header["refused"] else "crashed"
+    outcome = "refused" if header["refused"] else "out of memory" if header["memory"] else "crashed"
     return failed(held, failure, outcome, worker, elapsed_s)
 
 
@@ -101,12 +105,18 @@ def released(held: Held, worker: str) -> Released:
     return Released(nonce=held.nonce, attempt=held.dispatch.attempt, worker=worker)
 
 
-def of_death(held: Held, how: str, worker: str, tail: str, ran_s: float):
-    """The event for the job that was under way when the kernel ended by itself or was replaced."""
+def of_death(held: Held, how: str, worker: str, tail: str, ran_s: float, used: int | None = None):
+    """The event for the job that was under way when the kernel ended by itself or was replaced.
+
+    `used` is how many bytes the kernel had used if it was ended for want of memory, else None.
+    """
     if held.stopping == "timed out":
         words = f"{limit_words(held)}, did not stop when interrupted, and its kernel was replaced"
         failure = Failure(type="TimedOut", message=words, last_output=tail)
         return failed(held, failure, "timed out", worker, ran_s)
+    if used is not None:
+        failure = Failure(type=OUT_OF_MEMORY, message=memory_words(held, used), last_output=tail)
+        return failed(held, failure, "out of memory", worker, ran_s)
     why = f"the kernel of {worker} {how} while doing {held.dispatch.label}."
     if lines := tail.rstrip().splitlines():
         why += f' Last output: "{lines[-1][:200]}".'
@@ -115,6 +125,11 @@ def of_death(held: Held, how: str, worker: str, tail: str, ran_s: float):
 
 def limit_words(held: Held) -> str:
     return f"{held.dispatch.label} ran longer than its limit of {held.dispatch.timeout_s:g} s"
+
+
+def memory_words(held: Held, used: int) -> str:
+    had = f"; it had used {size(used)}" if used else ""
+    return f"the system ended its kernel's process while it was doing {held.dispatch.label}{had}"
 
 
 def stopped(worker: str, held: Held) -> str:

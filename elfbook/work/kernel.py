@@ -24,6 +24,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from elfbook.errors import KernelError
 from elfbook.model import INLINE_LIMIT
+from elfbook.work.memory import Memory
 
 log = logging.getLogger("elfbook")
 
@@ -83,6 +84,8 @@ class Kernel:
     """The kernel ended by itself; a phrase that says how: `was killed by signal 9 (SIGKILL)`."""
     environment: Mapping[str, str] = field(default_factory=dict)
     pid: int = 0
+    memory: Memory | None = None
+    """Of the process, once it has started."""
     python: str = ""
     _manager: AsyncKernelManager | None = None
     _reader: asyncio.StreamReader | None = None
@@ -120,6 +123,7 @@ class Kernel:
             await self.stop()
             raise KernelError(f"the kernel {self.spec} started but did not join its worker") from error
         self.pid, self.python = header["ready"], header["python"]
+        self.memory = Memory(self.pid)
         loop = asyncio.get_running_loop()
         self._tasks += [
             loop.create_task(self._read(), name="kernel results"),
@@ -208,6 +212,8 @@ class Kernel:
         for _ in range(200):
             code = process.poll() if process is not None else 0
             if code is not None:
+                if code == -signal.SIGKILL:
+                    self.memory.ended()
                 return ending(code)
             await asyncio.sleep(0.01)
         with contextlib.suppress(ProcessLookupError):

@@ -296,9 +296,11 @@ class Worker:
         if current is None:
             return []
         ran_s = time.monotonic() - current.begun_at
+        kernel = self.bench.kernel
         # What was printed last may never have left the kernel.
-        tail = self.bench.kernel.last_words() or self.outputs.tail(current.token)
-        return [self.commits.commit(current, of_death(current, how, self.name, tail, ran_s))]
+        tail = kernel.last_words() or self.outputs.tail(current.token)
+        used = kernel.memory.used if kernel.memory.ran_out else None
+        return [self.commits.commit(current, of_death(current, how, self.name, tail, ran_s, used))]
 
     # ------------------------------------------------------------------ leaving
 

@@ -21,7 +21,7 @@ POOL = "here"
 
 
 @contextlib.asynccontextmanager
-async def worker_here(place, folder: Path, name: str) -> AsyncIterator[Worker]:
+async def worker_here(place, folder: Path, name: str, spec: str = "python3") -> AsyncIterator[Worker]:
     """A worker in this process, with a kernel of its own, that can be watched and cut short."""
     mycelium = await Mycelium.open(place.address(), key=place.key(), locate=place.locate)
     worker = Worker(
@@ -31,6 +31,7 @@ async def worker_here(place, folder: Path, name: str) -> AsyncIterator[Worker]:
         folder=folder / name,
         cellar=folder / f"{name}-values",
         pool=POOL,
+        spec=spec,
         environment=inherited(dict(os.environ)),
     )
     stop = asyncio.Event()

@@ -1,0 +1,124 @@
+"""How much memory a kernel uses, and whether it was ended for want of it.
+
+Linux ends a process that has used up the memory there is by SIGKILL, like a person would. What
+tells the two apart is a counter of such ends: of the process's own cgroup, where there is one,
+else of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+COUNTERS = ("memory.events", "memory.oom_control")
+"""In a cgroup: of version 2, of version 1."""
+COUNT_S = 1.0
+"""The counter to compare with is at least so old, so that it is from before the end in question."""
+STALE_S = 3.0
+"""After so long without a look, what was counted meanwhile was about somebody else."""
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(eq=False)
+class Memory:
+    """One process, from its start to its end."""
+
+    pid: int
+    proc: Path = Path("/proc")
+    used: int = 0
+    """Bytes it was seen to use at most."""
+    ran_out: bool = False
+    """True once it is known that it was ended for want of memory."""
+    _counters: list[Path] = field(init=False)
+    _before: int = 0
+    _latest: int = 0
+    _counted: float = 0.0
+    _children: int = 0
+
+    def __post_init__(self) -> None:
+        self._counters = counters_of(self.pid, self.proc)
+        self._before = self._latest = self._count()
+        self._counted = time.monotonic()
+        self._children = largest_child()
+
+    def look(self) -> None:
+        """Take note of what it uses; called from time to time while it works."""
+        self.used = max(self.used, used_by(self.pid, self.proc))
+        now = time.monotonic()
+        if now - self._counted > COUNT_S:
+            count = self._count()
+            self._before = count if now - self._counted > STALE_S else self._latest
+            self._latest, self._counted = count, now
+
+    def ended(self) -> None:
+        """The process was ended by SIGKILL and has been waited for: what for?"""
+        self.ran_out = self._count() > self._before
+        if (largest := largest_child()) > self._children:
+            self.used = largest  # no other child of this worker was as large, so it was this one
+
+    def _count(self) -> int:
+        return sum(count_in(path) for path in self._counters)
+
+
+def largest_child() -> int:
+    """Bytes that the largest child of this process had used, of those that have ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def used_by(pid: int, proc: Path = Path("/proc")) -> int:
+    """Bytes of memory that the process has; 0 when it has ended."""
+    try:
+        return int((proc / str(pid) / "statm").read_text().split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def count_in(path: Path) -> int:
+    """How many processes were ended for want of memory, as the file says."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def counters_of(pid: int, proc: Path = Path("/proc")) -> list[Path]:
+    """The files that count such ends among the process and its neighbours."""
+    try:
+        groups = (proc / str(pid) / "cgroup").read_text().splitlines()
+        mounts = (proc / "self" / "mountinfo").read_text().splitlines()
+    except OSError:
+        return [proc / "vmstat"]
+    found = []
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        for folder in mounted(mounts, path, version=1 if controllers else 2):
+            found += [folder / name for name in COUNTERS if count_is_in(folder / name)]
+    return found or [proc / "vmstat"]
+
+
+def count_is_in(path: Path) -> bool:
+    """True for a file with such a count."""
+    try:
+        return "oom_kill " in path.read_text()
+    except OSError:
+        return False
+
+
+def mounted(mounts: list[str], path: str, version: int) -> list[Path]:
+    """Where a cgroup's folder is, by the lines of `mountinfo`."""
+    found = []
+    for line in mounts:
+        place, _, rest = line.partition(" - ")
+        kind, _, options = rest.split(" ", 2)
+        is_it = kind == "cgroup2" if version == 2 else kind == "cgroup" and "memory" in options.split(",")
+        if is_it:
+            root, mount = place.split(" ")[3:5]
+            inner = path.removeprefix(root) if root != "/" else path
+            found.append(Path(mount) / inner.lstrip("/"))
+    return found

@@ -1,0 +1,167 @@
+"""Whether a process was ended for want of memory: read from the system's own counters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elfbook.work import memory
+from elfbook.work.memory import Memory, count_in, counters_of, mounted, used_by
+
+V2 = "30 23 0:26 / {0}/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate"
+V1 = "35 31 0:32 / {0}/memory rw,relatime - cgroup cgroup rw,memory"
+V1_CPU = "32 31 0:29 / {0}/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct"
+PART = "40 31 0:33 /docker/ab12 {0}/memory rw,relatime - cgroup cgroup rw,memory"
+
+
+class System:
+    """A made-up /proc with one process, and its cgroups."""
+
+    def __init__(self, folder: Path, mounts: list[str], groups: str) -> None:
+        self.folder, self.proc = folder, folder / "proc"
+        (self.proc / "self").mkdir(parents=True)
+        (self.proc / "7").mkdir()
+        (self.proc / "self" / "mountinfo").write_text(
+            "\n".join(line.format(folder) for line in mounts) + "\n"
+        )
+        (self.proc / "7" / "cgroup").write_text(groups)
+        (self.proc / "7" / "statm").write_text("5000 100 20 1 0 90 0\n")
+        (self.proc / "vmstat").write_text("pgfault 12\noom_kill 4\n")
+
+    def put(self, path: str, text: str) -> Path:
+        made = self.folder / path
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text(text)
+        return made
+
+
+EVENTS = "low 0\nhigh 0\nmax 9\noom 2\noom_kill {}\noom_group_kill 0\n"
+CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "groups", "files", "expected"),
+    [
+        (
+            [V2],
+            "0::/user/work\n",
+            {"unified/user/work/memory.events": EVENTS},
+            ["unified/user/work/memory.events"],
+        ),
+        (
+            [V1_CPU, V1],
+            "4:memory:/job\n3:cpu,cpuacct:/\n",
+            {"memory/job/memory.oom_control": CONTROL},
+            ["memory/job/memory.oom_control"],
+        ),
+        (  # both mounted, version 2 without memory in it
+            [V1, V2],
+            "4:memory:/\n0::/\n",
+            {"memory/memory.oom_control": CONTROL, "unified/cgroup.procs": ""},
+            ["memory/memory.oom_control"],
+        ),
+        (  # in a container that sees its own part only
+            [PART],
+            "4:memory:/docker/ab12/job\n",
+            {"memory/job/memory.oom_control": CONTROL},
+            ["memory/job/memory.oom_control"],
+        ),
+        ([V1], "4:memory:/gone\n", {}, ["proc/vmstat"]),
+        (
+            [V2],
+            "0::/\n",
+            {"unified/memory.events": "low 0\n"},
+            ["proc/vmstat"],
+        ),  # an old kernel counts no kills
+        ([], "", {}, ["proc/vmstat"]),
+    ],
+)
+def test_where_such_ends_are_counted(
+    tmp_path: Path, mounts: list[str], groups: str, files: dict[str, str], expected: list[str]
+) -> None:
+    system = System(tmp_path, mounts, groups)
+    for path, text in files.items():
+        system.put(path, text.format(1))
+    assert counters_of(7, system.proc) == [tmp_path / path for path in expected]
+
+
+def test_without_proc_nothing_is_counted(tmp_path: Path) -> None:
+    found = counters_of(7, tmp_path / "nothing")
+    assert [count_in(path) for path in found] == [0]
+    assert used_by(7, tmp_path / "nothing") == 0
+
+
+def test_a_folder_outside_of_what_is_mounted_is_taken_from_its_top() -> None:
+    assert mounted([PART.format("/c")], "/docker/ab12", 1) == [Path("/c/memory")]
+    assert mounted([V1.format("/c")], "/a/b", 2) == []
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> object:
+    class Clock:
+        now = 100.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    made = Clock()
+    monkeypatch.setattr(memory, "time", made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("steps", "ran_out"),
+    [
+        ([], False),
+        (["killed"], True),
+        (["look", "killed"], True),
+        (["killed", "look"], True),  # a look between the end and the moment when it is noticed
+        (["killed", "wait", "look"], True),
+        (["killed", "wait", "look", "wait", "look"], False),  # then it was a neighbour, a while ago
+        (["killed", "long", "look"], False),  # while this worker did nothing
+        (["killed", "long", "look", "killed"], True),
+    ],
+)
+def test_only_an_end_of_this_moment_counts(tmp_path: Path, clock, steps: list[str], ran_out: bool) -> None:
+    system = System(tmp_path, [V2], "0::/w\n")
+    kills = 3
+    events = system.put("unified/w/memory.events", EVENTS.format(kills))
+    process = Memory(7, system.proc)
+    for step in steps:
+        if step == "killed":
+            kills += 1
+            events.write_text(EVENTS.format(kills))
+        elif step == "look":
+            process.look()
+        else:
+            clock.now += {"wait": 1.5, "long": 60.0}[step]
+    process.ended()
+    assert process.ran_out is ran_out
+
+
+def test_what_it_used_is_the_most_that_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(tmp_path, [V2], "0::/w\n")
+    process = Memory(7, system.proc)
+    for pages in (100, 900, 300):
+        (system.proc / "7" / "statm").write_text(f"5000 {pages} 20 1 0 90 0\n")
+        process.look()
+    (system.proc / "7" / "statm").unlink()
+    process.look()
+    assert process.used == 900 * memory.PAGE
+    process.ended()
+    assert process.used == 900 * memory.PAGE, "no child was larger than those before it"
+    monkeypatch.setattr(memory, "largest_child", lambda: process._children + 10**9)
+    process.ended()
+    assert process.used == process._children + 10**9
+
+
+def test_of_a_real_process() -> None:
+    assert used_by(os.getpid()) > 10**6
+    before = memory.largest_child()
+    size = before + 50 * 10**6
+    subprocess.run([sys.executable, "-c", f"bytearray({size})"], check=True)
+    assert memory.largest_child() >= size
