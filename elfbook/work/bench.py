@@ -127,7 +127,7 @@ class Bench:
             held = self.current
             if held is None or not held.begun_at:
                 continue
-            self.kernel.memory.look()
+            self.kernel.look()
             now = time.monotonic()
             ran_s = now - held.begun_at
             limit_s = held.dispatch.timeout_s

@@ -84,8 +84,7 @@ class Kernel:
     """The kernel ended by itself; a phrase that says how: `was killed by signal 9 (SIGKILL)`."""
     environment: Mapping[str, str] = field(default_factory=dict)
     pid: int = 0
-    memory: Memory | None = None
-    """Of the process, once it has started."""
+    _memory: Memory | None = None
     python: str = ""
     _manager: AsyncKernelManager | None = None
     _reader: asyncio.StreamReader | None = None
@@ -123,7 +122,7 @@ class Kernel:
             await self.stop()
             raise KernelError(f"the kernel {self.spec} started but did not join its worker") from error
         self.pid, self.python = header["ready"], header["python"]
-        self.memory = Memory(self.pid)
+        self._memory = Memory(self.pid)
         loop = asyncio.get_running_loop()
         self._tasks += [
             loop.create_task(self._read(), name="kernel results"),
@@ -213,7 +212,7 @@ class Kernel:
             code = process.poll() if process is not None else 0
             if code is not None:
                 if code == -signal.SIGKILL:
-                    self.memory.ended()
+                    self._memory.ended()
                 return ending(code)
             await asyncio.sleep(0.01)
         with contextlib.suppress(ProcessLookupError):
@@ -235,6 +234,15 @@ class Kernel:
         except OSError:
             return ""
         return data.rstrip(b"\0").decode(errors="ignore")
+
+    def look(self) -> None:
+        """Take note of how much memory it uses; called from time to time while it works."""
+        self._memory.look()
+
+    @property
+    def used_up(self) -> int | None:
+        """How many bytes it had used when it was ended for want of memory; None if it was not."""
+        return self._memory.used if self._memory.ran_out else None
 
     def knows(self, digest: str) -> bool:
         return digest in self._known

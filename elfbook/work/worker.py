@@ -299,8 +299,7 @@ class Worker:
         kernel = self.bench.kernel
         # What was printed last may never have left the kernel.
         tail = kernel.last_words() or self.outputs.tail(current.token)
-        used = kernel.memory.used if kernel.memory.ran_out else None
-        return [self.commits.commit(current, of_death(current, how, self.name, tail, ran_s, used))]
+        return [self.commits.commit(current, of_death(current, how, self.name, tail, ran_s, kernel.used_up))]
 
     # ------------------------------------------------------------------ leaving
 

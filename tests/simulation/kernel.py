@@ -88,6 +88,8 @@ class SimulatedKernel:
     environment: Mapping[str, str] = field(default_factory=dict)
     pid: int = 0
     python: str = "3"
+    used_up: int | None = None
+    """It never runs out of memory."""
     process: Process | None = None
     _owner: Process | None = None
     _queue: deque = field(default_factory=deque)
@@ -127,6 +129,9 @@ class SimulatedKernel:
         asyncio.get_running_loop().call_soon(call, *what, context=self._owner.context)
 
     # ------------------------------------------------------------------ what the worker asks
+
+    def look(self) -> None:
+        """It uses no memory worth mentioning."""
 
     def knows(self, digest: str) -> bool:
         return digest in self._known
@@ -207,7 +212,8 @@ class SimulatedKernel:
             name = "ValueError" if ended else "KeyboardInterrupt"
             failure = {"type": name, "message": "by chance"}
             self._current = ""
-            self._tell(self.on_done, header | {"ok": False, "failure": failure, "refused": False}, [])
+            told = {"ok": False, "failure": failure, "refused": False, "memory": False}
+            self._tell(self.on_done, header | told, [])
             return
         self._current = ""
         self._return(job, habits, execution, header)
