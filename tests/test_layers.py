@@ -33,7 +33,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
     ),
     "log": (
-        "states", "fold", "deadlines", "reach", "lineup",
+        "states", "fold", "deadlines", "reach", "lineup", "snapshot",
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
@@ -48,7 +48,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
-        "hostfile", "placement", "card", "deadlines", "lead", "limits", "feed", "scheduler", "schedulerprocess", "host",
+        "hostfile", "placement", "card", "deadlines", "lead", "limits", "feed", "snapshots", "scheduler", "schedulerprocess", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

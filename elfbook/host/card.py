@@ -34,6 +34,8 @@ class Card:
 
     manifest: Manifest
     state: RunState
+    facts: int = 0
+    """How many have been folded."""
     noted: bool = False
     """True once its end has been noted for listings."""
 

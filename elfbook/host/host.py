@@ -310,10 +310,11 @@ class Host:
             if self.keep or time.monotonic() - self._needed_at < self.idle_s:
                 continue
             try:
-                manifests, settled = await self.mycelium.all_runs()
+                settled = await self.mycelium.settled_runs()
+                open_ones = [each.run async for each in self.mycelium.manifests() if each.run not in settled]
             except (Unanswered, Refused, MyceliumError):
                 continue
-            if all(manifest.run in settled for manifest in manifests):
+            if not open_ones:
                 log.warning("idle for %g s: ending", self.idle_s)
                 self._stop.set()
 

@@ -14,15 +14,16 @@ import time
 from dataclasses import dataclass, field
 
 from elfbook.errors import InternalError, StoreCorrupt, Untrusted
-from elfbook.facts import Claimed, Lost, Skipped, State
+from elfbook.facts import Claimed, Lost, Skipped, State, Stored
 from elfbook.host.card import Card
 from elfbook.host.deadlines import Deadlines
 from elfbook.host.feed import OFFER_AGAIN_S, Feed
 from elfbook.host.lead import Lead
 from elfbook.host.limits import Limits
 from elfbook.host.placement import Placement
+from elfbook.host.snapshots import Snapshots
 from elfbook.log.fold import Action, Offer, Skip, due, fold, next_action, start
-from elfbook.model import Beat, Manifest, Settled
+from elfbook.model import Beat, Graph, Manifest, Settled
 from elfbook.store.beside import Beside
 from elfbook.store.graphstore import graph_of
 from elfbook.store.link import Entry, Message, Refused, Unanswered
@@ -40,6 +41,8 @@ class Scheduler:
     """Follows all unsettled runs of one mycelium and acts for them."""
 
     mycelium: Mycelium
+    snapshots: Snapshots | None = None
+    """Where runs' states are saved from time to time; None for nowhere."""
     cards: dict[str, Card] = field(default_factory=dict)
     placement: Placement = field(init=False)
     feed: Feed = field(init=False)
@@ -54,6 +57,8 @@ class Scheduler:
     beside: Beside = field(default_factory=Beside)
     _loading: dict[str, asyncio.Task] = field(default_factory=dict)
     _missed: dict[str, list] = field(default_factory=dict)
+    _folded_to: int = 0
+    """Everything in JOBS up to this sequence has been folded."""
     _returned: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -103,9 +108,10 @@ class Scheduler:
         # submitted after the end of RUNS has no fact before the barrier.
         last_fact = await self.mycelium.barrier()
         await self.lead.begin(last_fact)
+        self._folded_to = last_fact
         last_run = await self.mycelium.end_of(self.mycelium.names.runs)
-        manifests, settled = await self.mycelium.all_runs()
-        for manifest in manifests:
+        settled = await self.mycelium.settled_runs()
+        async for manifest in self.mycelium.manifests():
             if manifest.run not in settled:
                 await self._load_safely(manifest)
         async for entry in self.mycelium.slots():
@@ -118,16 +124,10 @@ class Scheduler:
         Nothing of a fresh run, one submitted while this scheduler follows, can have been missed.
         """
         graph = await graph_of(self.mycelium, manifest)
-        card = Card(manifest, start(graph, manifest.run))
-        names = self.mycelium.names
-        if not fresh:
-            async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run)):
-                for stored in self.mycelium.facts(entry)[1]:
-                    fold(card.state, stored)
+        card = Card(manifest, start(graph, manifest.run)) if fresh else await self._read(manifest, graph)
         if manifest.run in self.cards:
             return  # taken up meanwhile, and what came since then is in that card only
-        for stored in self._missed.pop(manifest.run, ()):
-            fold(card.state, stored)
+        self._fold(card, self._missed.pop(manifest.run, []))
         self.cards[manifest.run] = card
         for job in card.state.jobs:
             if job.state is State.RUNNING:
@@ -135,6 +135,23 @@ class Scheduler:
         await self._act(card, due(card.state))
         await self.feed.fill()
         self._note_if_settled(card)
+
+    async def _read(self, manifest: Manifest, graph: Graph) -> Card:
+        """The run as its log tells it, with a snapshot for a beginning if there is one."""
+        saved = self.snapshots and self.snapshots.load(manifest, graph, self.mycelium.epoch)
+        state, head = saved or (start(graph, manifest.run), None)
+        card = Card(manifest, state, facts=head.facts if head else 0)
+        names = self.mycelium.names
+        first = head.upto + 1 if head else 1
+        async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run), start=first):
+            self._fold(card, self.mycelium.facts(entry)[1])
+        return card
+
+    @staticmethod
+    def _fold(card: Card, facts: list[Stored]) -> list[Action]:
+        """What has become due by the facts."""
+        card.facts += len(facts)
+        return [action for stored in facts for action in fold(card.state, stored)]
 
     async def _follow_runs(self, first: int) -> None:
         async for batch in self.mycelium.follow_runs(first).batches():
@@ -173,12 +190,13 @@ class Scheduler:
                 if isinstance(facts[0].event, Claimed):
                     self.placement.expect(facts[0].event.worker)
                 actions = touched.setdefault(run, [])
+                actions += self._fold(card, facts)
                 for stored in facts:
-                    actions += fold(card.state, stored)
                     self.feed.hear(card, stored)
             for run, actions in touched.items():
                 await self._act(self.cards[run], actions)
                 self._note_if_settled(self.cards[run])
+            self._folded_to = batch[-1].seq
             await self.feed.fill()
 
     def _hear_slot(self, entry: Entry) -> None:
@@ -215,6 +233,8 @@ class Scheduler:
         if card.state.settled and self.cards.get(card.run) is card:
             del self.cards[card.run]
             self.feed.drop(card.run)
+            if self.snapshots:
+                self.snapshots.drop(card.run)
 
     # ------------------------------------------------------------------ actions
 
@@ -340,8 +360,15 @@ class Scheduler:
         while True:
             await asyncio.sleep(SWEEP_S)
             await self._offer_again(OFFER_AGAIN_S)
+            await self._save()
             unstored, self._unstored = self._unstored, []
             for run, job in unstored:
                 card = self.cards.get(run)
                 if card is not None and (action := next_action(card.state, job)):
                     await self._act(card, [action])
+
+    async def _save(self) -> None:
+        """Take snapshots of the runs whose logs have grown much."""
+        for card in list(self.cards.values()):
+            if self.snapshots and self.snapshots.is_due(card):
+                await self.snapshots.save(card, self._folded_to, self.mycelium.epoch)

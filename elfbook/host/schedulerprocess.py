@@ -6,17 +6,19 @@ import asyncio
 import sys
 
 from elfbook.host.scheduler import Scheduler
+from elfbook.host.snapshots import Snapshots
 from elfbook.store.mycelium import Mycelium
 from elfbook.work.processes import child_arguments, main_of, place_of, until_stopped
 
 
-async def schedule(mycelium: Mycelium, stop: asyncio.Event) -> None:
-    await Scheduler(mycelium).run(stop)
-
-
 def main(argv: list[str] | None = None) -> int:
     args = child_arguments("elfbook scheduler").parse_args(argv)
-    return main_of(until_stopped(place_of(args), args.name, schedule, parent=args.parent))
+    place = place_of(args)
+
+    async def schedule(mycelium: Mycelium, stop: asyncio.Event) -> None:
+        await Scheduler(mycelium, Snapshots(place.state_dir / "snapshots")).run(stop)
+
+    return main_of(until_stopped(place, args.name, schedule, parent=args.parent))
 
 
 if __name__ == "__main__":

@@ -100,10 +100,10 @@ class RunState:
     jobs: list[JobNow]
     counts: dict[State, int]
     """How many jobs are in each state; every state has an entry."""
-    dependents: list[list[int]]
-    """For each job the jobs that name it as parent or `after`, once for each mention."""
-    followers: list[list[int]]
-    """For each job the jobs whose `turn` comes after it."""
+    dependents: dict[int, list[int]]
+    """To each job on which others depend the jobs that name it as parent or `after`, once a mention."""
+    followers: dict[int, list[int]]
+    """To each job the jobs whose `turn` comes after it, where there are any."""
     lots: list[int]
     """For each lot the last message about its claims or a job's own record: what a claim of many expects."""
 
@@ -116,8 +116,8 @@ class RunState:
 def start(graph: Graph, run_key: str = "") -> RunState:
     """The run before its first fact: every job waits."""
     size = len(graph.jobs)
-    dependents: list[list[int]] = [[] for _ in range(size)]
-    followers: list[list[int]] = [[] for _ in range(size)]
+    dependents: dict[int, list[int]] = {}
+    followers: dict[int, list[int]] = {}
     jobs = []
     for job, spec in enumerate(graph.jobs):
         needs = spec.parents + spec.after
@@ -125,9 +125,9 @@ def start(graph: Graph, run_key: str = "") -> RunState:
         if earlier and not 0 <= min(earlier) <= max(earlier) < job:
             raise InternalError(f"job {job} of the graph waits for one that is not before it")
         for parent in needs:
-            dependents[parent].append(job)
+            dependents.setdefault(parent, []).append(job)
         if spec.turn is not None:
-            followers[spec.turn].append(job)
+            followers.setdefault(spec.turn, []).append(job)
         jobs.append(JobNow(unmet=len(needs)))
     numbers = dict.fromkeys(State, 0)
     numbers[WAITING] = size
@@ -163,7 +163,7 @@ def fold(state: RunState, stored: Stored) -> list[Action]:
     if standing != now.standing:
         _spread(state, stored.job, standing, touched)
     if now.state in ENDED and old not in ENDED:
-        touched += [job for job in state.followers[stored.job] if state.jobs[job].because is None]
+        touched += [job for job in state.followers.get(stored.job, ()) if state.jobs[job].because is None]
     return [action for job in sorted(set(touched)) if (action := next_action(state, job))]
 
 
@@ -221,7 +221,7 @@ def _spread(state: RunState, job: int, standing: str, touched: list[int]) -> Non
         state.jobs[source].standing = new
         met = (new == MET) - (old == MET)
         spoil = (new == SPOILT) - (old == SPOILT)
-        for dependent in state.dependents[source]:
+        for dependent in state.dependents.get(source, ()):
             now = state.jobs[dependent]
             now.unmet -= met
             now.spoilt += spoil

@@ -190,20 +190,24 @@ class Mycelium:
         return decode_sealed(entry.data, Manifest, self.key, "a run's manifest")
 
     async def all_runs(self) -> tuple[list[Manifest], dict[str, Settled]]:
-        """Every manifest, oldest first, and the end of each run that has ended.
+        """Every manifest, oldest first, and the end of each run that has ended."""
+        settled = await self.settled_runs()
+        return [manifest async for manifest in self.manifests()], settled
+
+    async def manifests(self) -> AsyncIterator[Manifest]:
+        """Every manifest, oldest first, one at a time: there may have been very many runs.
 
         Runs of others with another key on the same server are left out, with a warning in the log.
         """
-        manifests: list[Manifest] = []
-        settled: dict[str, Settled] = {}
-        async for entry in self.read(self.names.runs, self.names.every_run, self.names.every_settled):
-            if entry.subject.split(".")[2] == "run":
-                with noted(entry):
-                    manifests.append(self.manifest_of(entry))
-            else:
-                note = decode(entry.data, Settled)
-                settled[note.run] = note
-        return manifests, {run: note for run, note in settled.items() if note.counts}
+        async for entry in self.read(self.names.runs, self.names.every_run):
+            with noted(entry):
+                yield self.manifest_of(entry)
+
+    async def settled_runs(self) -> dict[str, Settled]:
+        """The end of each run that has ended."""
+        notes = self.read(self.names.runs, self.names.every_settled, last_only=True)
+        ends = [decode(entry.data, Settled) async for entry in notes]
+        return {note.run: note for note in ends if note.counts}
 
     async def note_settled(self, note: Settled) -> None:
         """Note a run's end for listings; counts of {} take the note back."""
