@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,8 @@ log = logging.getLogger("elfbook")
 PING_S = 5
 """nats-py's default of 120 s would notice a dead server after four to six minutes."""
 LOCATE_S = 0.25
+AWAY_S = 8.0
+"""How long a question waits for a server that is away."""
 PENDING_BYTES = 64 * 1024 * 1024
 
 WRONG_LAST_SEQUENCE = 10071
@@ -329,6 +332,17 @@ class Link:
             raise error
         return answer
 
+    async def ask(self, verb: str, body: dict | None = None) -> dict:
+        """As `api`, for questions: a server that is away for a moment is waited for and asked again."""
+        deadline = time.monotonic() + AWAY_S
+        while True:
+            try:
+                return await self.api(verb, body)
+            except Unanswered:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(LOCATE_S)
+
     async def last(self, stream: str, subject: str) -> Entry | None:
         """The newest message of a subject as its leader has it, None when there is none."""
         return await self._get(stream, {"last_by_subj": subject})
@@ -339,7 +353,7 @@ class Link:
 
     async def _get(self, stream: str, body: dict) -> Entry | None:
         try:
-            answer = await self.api(f"STREAM.MSG.GET.{stream}", body)
+            answer = await self.ask(f"STREAM.MSG.GET.{stream}", body)
         except Refused as error:
             if error.code in NOT_FOUND:
                 return None
