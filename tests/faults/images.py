@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,20 @@ def mounted(image: Path, at: Path, *, fresh_mb: int = 0) -> Iterator[Path]:
     try:
         yield at
     finally:
-        tell("umount", at)
+        unmount(at)
+
+
+def unmount(at: Path) -> None:
+    """A server that has just been ended may hold a file for a moment longer: its threads end one by one."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            tell("umount", at)
+            return
+        except NotHere:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -66,7 +80,7 @@ def tmpfs(at: Path, megabytes: int) -> Iterator[Path]:
     try:
         yield at
     finally:
-        tell("umount", at)
+        unmount(at)
 
 
 def copy(image: Path, to: Path) -> None:

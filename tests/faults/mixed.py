@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,16 @@ from pathlib import Path
 from ground import Ground, need
 
 from elfbook.client.watched import Watched
+from elfbook.errors import MyceliumError
 from elfbook.facts import State
 from elfbook.log.fold import to_reopen
 from elfbook.model import Origin
+from elfbook.store.link import Unanswered
 
 KINDS = ("fan", "chain", "grid", "ledger", "shaky", "failing", "large", "cancelled", "reopened")
 WEIGHTS = (4, 3, 4, 4, 3, 2, 1, 2, 1)
 LEDGERS = 4
+AWAY_S = 60.0
 
 
 class Words:
@@ -133,10 +137,16 @@ DRAWN = {
 
 
 async def submit(ground: Ground, made: Draft, flow: str, path: Path) -> Watched:
-    """The run of a draft, stored."""
+    """The run of a draft, stored; a person whose submit says that the server is away does it again."""
     drawn = ground.book.draw(lambda: made.calls(str(path)), flow, **made.policy)
-    watched, _ = await ground.client.submit(flow, drawn, Origin())
-    return watched
+    deadline = time.monotonic() + AWAY_S
+    while True:
+        try:
+            watched, _ = await ground.client.submit(flow, drawn, Origin())
+            return watched
+        except (MyceliumError, Unanswered) as error:
+            need(time.monotonic() < deadline, f"{flow} could not be submitted for {AWAY_S:g} s: {error!r}")
+            await asyncio.sleep(0.5)
 
 
 async def play(

@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -42,7 +43,7 @@ from elfbook.store.place import Place, read_json, write_json
 from elfbook.wire import digest_of, encode
 
 IMAGE_MB = 512
-ROUND = 10
+ROUND = 5
 """After so many instants image and server are made anew, so that what has to be compared stays small."""
 JOBS = 40
 KEEPERS = 5
@@ -81,10 +82,13 @@ class Load:
     pairs: list[tuple[tuple[str, bytes], tuple[str, bytes]]] = field(default_factory=list)
     """Records that were sent together: a job's and what its elf keeps."""
     count: int = 0
+    going: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared while a copy is compared: what comes then would only make the next comparison longer."""
 
     async def submit_for_ever(self, number: int) -> None:
         """Whole runs by elfbook's client, then the records of all their jobs as a worker writes them."""
         while True:
+            await self.going.wait()
             self.count += 1
             flow = f"load{number}"
             trail = self.book.names["Trail"]()
@@ -147,6 +151,7 @@ async def loaded(state: Path, mode: str) -> AsyncIterator[tuple[Place, Load]]:
     book = Book(client)
     book.cell(trails.ELVES)
     load = Load(client, book)
+    load.going.set()
     tasks = [asyncio.create_task(load.submit_for_ever(number)) for number in range(WRITERS)]
     try:
         yield place, load
@@ -170,6 +175,7 @@ async def cut(folder: Path, image: Path, place: Place, load: Load) -> Instant:
         await asyncio.sleep(0.05)  # acknowledgements that are already on their way arrive, and count
         known = (dict(load.runs), dict(load.records), list(load.pairs))
         await asyncio.to_thread(copy, image, folder / "copy")
+        load.going.clear()
     finally:
         os.kill(pid, signal.SIGCONT)
     with mounted(folder / "copy", folder / "mnt2") as at:
@@ -195,14 +201,14 @@ async def instants(count: int, mode: str, chance: random.Random) -> AsyncIterato
                     for _ in range(min(ROUND, count - first)):
                         before = len(load.records)
                         deadline = time.monotonic() + 20
-                        pause = chance.uniform(0.05, 1.0)
-                        await asyncio.sleep(pause)  # the instant is random, that is the point
+                        load.going.set()
+                        await asyncio.sleep(
+                            chance.uniform(0.05, 1.0)
+                        )  # the instant is random, that is the point
                         while len(load.records) == before and time.monotonic() < deadline:
                             await asyncio.sleep(0.01)
                         yield await cut(folder, folder / "image", place, load)
     finally:
-        import shutil
-
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ground import Broken, Ground, NotHere, fresh
 from table import FAULTS, Fault
 
-FAMILIES = ("of_workers", "of_clients", "of_servers")
+FAMILIES = ("of_workers", "of_clients", "of_servers", "of_power", "of_stores")
 LIMIT_S = 900.0
 
 

@@ -41,6 +41,8 @@ ROLES = {"worker": 6, "kernel": 6, "scheduler": 5, "host": 2, "server": 4, "ever
 MB = 2**20
 SETTLE_S = 240.0
 RISE, RISE_MB = 0.10, 16.0
+ENOUGH = 10
+"""Minutes without which a straight line tells nothing: a server's heap goes up and down by 50 MB."""
 A_JOB = 1024
 """Bytes by which the server may grow for each job that was run."""
 
@@ -139,7 +141,7 @@ class Soak:
             points = [
                 (at, jobs, size[role]) for at, jobs, size in self.memory if at >= first and role in size
             ]
-            if len(points) < 4:
+            if len(points) < ENOUGH:
                 verdicts.append((role, True, "too few minutes to tell"))
                 continue
             slope = slope_of([(at, size) for at, _, size in points])
