@@ -34,6 +34,8 @@ AWAY_S = 8.0
 PENDING_BYTES = 64 * 1024 * 1024
 
 WRONG_LAST_SEQUENCE = 10071
+UNDER_WAY = 10164
+"""A cluster's word while an earlier write to the same subject is not decided yet: ask again."""
 TOO_MUCH = frozenset({10023, 10047, 10077})
 """Store full, or a limit of the stream reached."""
 NOT_FOUND = frozenset({10014, 10037, 10059})

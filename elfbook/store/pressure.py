@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreFull, StoreRegressed
-from elfbook.store.link import NOT_FOUND, TOO_MUCH, Link, Refused, Unanswered, refusal, reply_of
+from elfbook.store.link import NOT_FOUND, TOO_MUCH, UNDER_WAY, Link, Refused, Unanswered, refusal, reply_of
 
 SILENT_S = 3.0
 """A write that is not answered for so long makes us ask whether the server is there at all."""
@@ -128,7 +128,7 @@ class Pressure:
             raise Unanswered("the stream is not there")
         answer = json.loads(message.data)
         if error := refusal(answer):
-            raise error
+            raise Unanswered(str(error)) if error.code == UNDER_WAY else error
         self.stored()
         return answer
 

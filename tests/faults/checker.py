@@ -17,7 +17,8 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from elfbook.facts import ENDED, Claimed, Released, Reopened, State, Stored, Suc
 from elfbook.log.fold import RunState, due, fold, start
 from elfbook.model import Beat, Graph
 from elfbook.store.graphstore import graph_of
-from elfbook.store.link import Message
+from elfbook.store.link import Message, Refused
 from elfbook.store.mycelium import Mycelium
 from elfbook.tracing import values
 from elfbook.view.view import look
@@ -36,6 +37,7 @@ from elfbook.view.view import look
 QUIET_S = 45.0
 """How long leftovers may take to go: an offer whose holder died comes back after 30 s."""
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
+AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
 @dataclass
@@ -67,17 +69,29 @@ async def facts_of(mycelium: Mycelium, run: str) -> list[Stored]:
 # ---------------------------------------------------------------------------- the log alone
 
 
-def folded(graph: Graph, run: str, facts: list[Stored]) -> tuple[RunState, list[str]]:
-    """The run's state, and (ii): facts after a job's end, other than its being opened again."""
-    state, wrong = start(graph, run), []
+def folded(graph: Graph, run: str, facts: list[Stored]) -> tuple[RunState, list[Stored], list[str]]:
+    """The run's state, the facts that had an effect, and (ii): what follows a job's end though it must not.
+
+    Jobs that were claimed together end without a compare-and-set: what is said of such a claim
+    when it no longer holds has no effect. A record of a job's own may come after its end only
+    if that end was told together with others, where nobody could have seen it.
+    """
+    state, wrong, counted = start(graph, run), [], []
+    own_end = [False] * len(graph.jobs)
     for fact in facts:
         now = state.jobs[fact.job]
-        if now.state in ENDED and not isinstance(fact.event, Reopened):
+        over = now.state in ENDED and not isinstance(fact.event, Reopened)
+        if over and fact.rests_on is None and own_end[fact.job]:
             wrong.append(
                 f"(ii) job {fact.job} had ended ({now.state}) and then has {fact.event} at {fact.seq}"
             )
         fold(state, fact)
-    return state, wrong
+        if now.event is fact.event:
+            counted.append(fact)
+            own_end[fact.job] = fact.rests_on is None and now.state in ENDED
+            if over:
+                wrong.append(f"(ii) job {fact.job} ended a second time, with {fact.event} at {fact.seq}")
+    return state, counted, wrong
 
 
 def parents_first(facts: list[Stored], state: RunState) -> list[str]:
@@ -156,7 +170,7 @@ async def check_run(mycelium: Mycelium, submitted: Submitted, shown: Watched | N
         return [f"(i) {submitted.run} was acknowledged and is not in the store"]
     graph = await graph_of(mycelium, manifest)
     facts = await facts_of(mycelium, manifest.run)
-    state, wrong = folded(graph, manifest.run, facts)
+    state, facts, wrong = folded(graph, manifest.run, facts)
     wrong += ends_or_can_run(state, whole=submitted.whole) + parents_first(facts, state)
     if submitted.trail is not None:
         wrong += await _check_trail(mycelium, submitted.trail, facts, state)
@@ -228,7 +242,10 @@ async def leftovers(mycelium: Mycelium) -> Leftovers:
     names, found = mycelium.names, Leftovers(beats=await mycelium.census())
     found.offers = (await mycelium.link.api(f"STREAM.INFO.{names.work}"))["state"]["messages"]
     for stream in names.stream_subjects():
-        listed = await mycelium.link.api(f"CONSUMER.LIST.{stream}", {"offset": 0})
+        try:
+            listed = await mycelium.link.api(f"CONSUMER.LIST.{stream}", {"offset": 0})
+        except Refused:
+            continue  # OUTPUT may have been deleted by hand, and is made again when the next process opens
         for consumer in listed["consumers"] or ():
             if consumer.get("num_waiting"):
                 found.consumers += 1
@@ -254,22 +271,22 @@ async def check_chain(mycelium: Mycelium, streams: tuple[str, ...] = ()) -> list
     wrong = []
     for stream in streams or (mycelium.names.runs, mycelium.names.jobs):
         last, latest = 0, {}
-        async for subject, seq, expected in _chain(mycelium, stream):
-            if seq != last + 1:
-                wrong.append(f"(iii) {stream} has nothing between {last} and {seq}")
-            if expected is not None and int(expected) != latest.get(subject, 0):
-                wrong.append(
-                    f"(iii) {stream}: {seq} names {expected}, before it was {latest.get(subject, 0)}"
-                )
-            last, latest[subject] = seq, seq
+        async with aclosing(_chain(mycelium, stream)) as records:
+            async for subject, seq, (named, expected) in records:
+                before = latest.get(named, 0)
+                if seq != last + 1:
+                    wrong.append(f"(iii) {stream} has nothing between {last} and {seq}")
+                if expected is not None and int(expected) != before:
+                    wrong.append(f"(iii) {stream}: {seq} names {expected}, before it was {before}")
+                last = latest[subject] = latest[subject.rpartition(".")[0] + ".>"] = seq
         state = (await mycelium.link.api(f"STREAM.INFO.{stream}"))["state"]
         if state["messages"] < last:
             wrong.append(f"(iii) {stream} had {last} records and says {state['messages']}")
     return wrong
 
 
-async def _chain(mycelium: Mycelium, stream: str) -> AsyncIterator[tuple[str, int, str | None]]:
-    """Subject, sequence and expected last sequence of every record of a stream."""
+async def _chain(mycelium: Mycelium, stream: str) -> AsyncGenerator[tuple[str, int, tuple[str, str | None]]]:
+    """Subject and sequence of every record of a stream, and which last sequence it expected of what."""
     link = mycelium.link
     messages: asyncio.Queue[Message] = asyncio.Queue()
     inbox = f"_INBOX.check{time.monotonic_ns()}"
@@ -286,11 +303,9 @@ async def _chain(mycelium: Mycelium, stream: str) -> AsyncIterator[tuple[str, in
         while left > 0:
             message = await asyncio.wait_for(messages.get(), 20)
             tokens = message.reply.split(".")
-            yield (
-                message.subject,
-                int(tokens[5 if len(tokens) == 9 else 7]),
-                (message.headers or {}).get(EXPECT),
-            )
+            headers = message.headers or {}
+            expected = headers.get(AMONG, message.subject), headers.get(EXPECT)
+            yield message.subject, int(tokens[5 if len(tokens) == 9 else 7]), expected
             left = int(tokens[8 if len(tokens) == 9 else 10])
     finally:
         await undo()

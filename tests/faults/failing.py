@@ -29,6 +29,7 @@ def main() -> int:
             return record(mycelium, run, job, event, *rest, **words)
 
         Mycelium.record = dying
+        Mycelium.end_lots = die
     return workerprocess.main()
 
 
