@@ -89,7 +89,7 @@ async def doomed(ground: Ground, at: str) -> subprocess.Popen:
         "--pool",
         f"dies-at-{at}",
         "--runtime",
-        str(ground.folder / "tmp"),
+        str(runtime),
     ]
     if ground.place.url:
         command += ["--url", ground.place.url]

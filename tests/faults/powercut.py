@@ -202,9 +202,8 @@ async def instants(count: int, mode: str, chance: random.Random) -> AsyncIterato
                         before = len(load.records)
                         deadline = time.monotonic() + 20
                         load.going.set()
-                        await asyncio.sleep(
-                            chance.uniform(0.05, 1.0)
-                        )  # the instant is random, that is the point
+                        pause_s = chance.uniform(0.05, 1.0)
+                        await asyncio.sleep(pause_s)  # the instant is random, that is the point
                         while len(load.records) == before and time.monotonic() < deadline:
                             await asyncio.sleep(0.01)
                         yield await cut(folder, folder / "image", place, load)
