@@ -17,8 +17,12 @@ that names several parents below the server's default message limit of 1 MB.
 """
 
 
-class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=False, omit_defaults=True):
-    """Base of every stored type: immutable, compared by content, unknown fields ignored."""
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=False, omit_defaults=True, gc=False):
+    """Base of every stored type: immutable, compared by content, unknown fields ignored.
+
+    A value that never changes cannot come to hold itself, so the garbage collector need not look at it:
+    it would walk over the hundred thousands of a large run again and again.
+    """
 
 
 # ---------------------------------------------------------------------------- values

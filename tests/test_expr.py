@@ -30,10 +30,9 @@ KEY = b"k" * 32
 
 def deferred(count: int = 1, outputs: tuple[str, ...] | None = None) -> list[Value]:
     """Values of that many jobs of one flow."""
-    ledger = nodes.Ledger("party")
+    ledger = nodes.Ledger("party", labels=[f"task_a[{job}]" for job in range(count)])
     found = []
     for job in range(count):
-        ledger.labels.append(f"task_a[{job}]")
         found.append(expr.value_of_job(ledger, job, outputs))
     return found
 
@@ -652,3 +651,33 @@ def test_a_pickled_literal_is_signed_with_the_key_of_freezing() -> None:
         other = expr.freeze([value, account], b"another")
         with pytest.raises(values.Untrusted):
             thaw(other, 0)
+
+
+# ---------------------------------------------------------------------- what is written at once
+
+EXACT = st.none() | st.booleans() | st.integers() | st.text() | st.floats() | st.just("a" * 2000)
+
+
+@given(st.lists(EXACT, max_size=4).map(tuple))
+def test_a_call_written_at_once_is_the_call_written_with_care(args: tuple) -> None:
+    """Down to the byte: the same flow submitted again must be known again."""
+    at_once = nodes.written_at_once(args, {})
+    if at_once is not None:
+        assert at_once == nodes.freeze(nodes.lift_call(args, {}, nodes.Ledger("party")), KEY).expression
+
+
+def test_ordinary_calls_are_written_at_once_and_others_are_not() -> None:
+    (value,) = deferred()
+    for args in ((), (1,), ("a%s", None, True, -7)):
+        assert nodes.written_at_once(args, {}) is not None
+    for args in ((1.5,), (value,), ([1],), (10**5000,), ("\ud800",), ("a" * 2000,)):
+        assert nodes.written_at_once(args, {}) is None
+    assert nodes.written_at_once((1,), {"x": 1}) is None
+
+
+def test_many_results_are_one_step() -> None:
+    frozen = nodes.freeze(nodes.Node("jobs", (), [[0, 2], [5, 5]]), KEY)
+    assert frozen.parents == (0, 1, 2, 5)
+    results = {job: f"of {job}" for job in range(6)}
+    got = evaluate.evaluate(frozen.expression, results, values.decode, {}.__getitem__)
+    assert got == ["of 0", "of 1", "of 2", "of 5"]

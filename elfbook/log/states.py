@@ -26,7 +26,6 @@ follows (compare-and-set), so the log is the truth and attempt numbers are not c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
@@ -85,9 +84,8 @@ MOST_DOUBLINGS = 1000
 """Of the back-off: further ones would overflow a float, and every limit is far below."""
 
 
-@dataclass(slots=True)
-class JobNow:
-    """A job as the facts so far leave it. Only `fold` changes it."""
+class JobNow(msgspec.Struct, gc=False):
+    """A job as the facts so far leave it. Only `fold` changes it. (It holds no other that holds it.)"""
 
     state: State = WAITING
     attempt: int = 0

@@ -15,7 +15,7 @@ from operator import getitem
 from typing import Any, TypeVar
 
 from elfbook.errors import DeferredValueError, DefinitionError
-from elfbook.tracing.making import LISTENER, finish_making, record_making, records, use_of, without_self
+from elfbook.tracing.making import LISTENER, bind, finish_making, record_making, records, use_of, without_self
 from elfbook.tracing.nodes import ADVICE, Deferred
 from elfbook.wire import limit_parts
 
@@ -78,6 +78,16 @@ class Task:
         self.outputs = _outputs(function)
         self.options: dict[str, Any] = getattr(function, _OPTIONS, {})
         self.takes_after = "after" in self.signature.parameters
+        self._fitting: set[tuple] = set()
+        """Calls that are known to fit: how many arguments have no name, and the names of the others."""
+
+    def check_call(self, args: tuple, kwargs: dict[str, Any]) -> None:
+        """TypeError unless the task can be called with as many arguments, and of these names."""
+        __tracebackhide__ = True
+        form = (len(args), *kwargs)
+        if form not in self._fitting:
+            bind(self.signature, self.__qualname__, args, kwargs)
+            self._fitting.add(form)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else BoundTask(self, instance)

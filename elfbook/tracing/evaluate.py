@@ -129,6 +129,11 @@ def _say(error: Exception, node: list) -> None:
         error.add_note("while computing from earlier results: %s" % (what or node[0]))
 
 
+def _results(spans: list, results: Mapping[int, object]) -> list:
+    """The results of all jobs from the first to the last of each span, as one list."""
+    return [results[job] for first, last in spans for job in range(first, last + 1)]
+
+
 # ---------------------------------------------------------------------------- operations
 
 
@@ -336,6 +341,7 @@ def _fill(node: list, args: list, given: tuple) -> Any:
 
 _STEPS: dict = {
     "job": lambda node, args, given: given[0][node[2]],
+    "jobs": lambda node, args, given: _results(node[2], given[0]),
     "atom": lambda node, args, given: node[2],
     "literal": lambda node, args, given: given[1](given[3][node[2]]),
     "blob": lambda node, args, given: given[2](node[2]),

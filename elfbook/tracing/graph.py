@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from elfbook.errors import DefinitionError
 from elfbook.model import ElfUse, Graph, JobSpec, Policy, Revision, ValueRef
@@ -21,18 +23,14 @@ class Used:
     """Its constructor's (args, kwargs); None when there are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A task call that the flow made."""
+class Recorded(NamedTuple):
+    """What a flow has called."""
 
-    elf: int
-    task: str
-    arguments: Node
-    after: tuple[int, ...]
-    number: int
-    line: int
-    options: Mapping[str, Any]
-    """What the task says of itself: fields of JobSpec."""
+    elves: list[Used]
+    jobs: list[JobSpec]
+    """In order, `elf` being an index of `elves`; complete but for those in `arguments`."""
+    arguments: dict[int, Node]
+    """The calls' (args, kwargs) of jobs that lack arguments, parents and blobs."""
 
 
 class Drawn(NamedTuple):
@@ -45,8 +43,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    elves: list[Used],
-    calls: list[Call],
+    recorded: Recorded,
     result: Node | None,
     policy: Policy,
     revision_of: Callable[[type], Revision],
@@ -56,31 +53,24 @@ def draw(
 
     Without a result of its own the flow's result is the list of what no other job used.
     """
+    elves = recorded.elves
     blobs: dict[str, list] = {}
     revisions = {cls: revision_of(cls) for cls in dict.fromkeys(used.cls for used in elves)}
     uses, places, refs = _uses(elves, revisions, blobs, key)
+    same = places == list(range(len(uses))) and not any(refs)
     jobs: list[JobSpec] = []
-    last: dict[str, int] = {}
-    for call in calls:
-        frozen = freeze(call.arguments, key)
-        blobs.update(frozen.blobs)
-        name = elves[call.elf].name
-        jobs.append(
-            JobSpec(
-                elf=places[call.elf],
-                task=call.task,
-                arguments=frozen.expression,
-                parents=frozen.parents,
-                after=tuple(job for job in call.after if job not in frozen.parents),
-                turn=last.get(name),
-                number=call.number,
-                line=call.line,
-                blobs=(*frozen.refs, *refs[call.elf]),
-                **call.options,
+    for number, known in enumerate(recorded.jobs):
+        job, arguments = known, recorded.arguments.get(number)
+        if arguments is not None:
+            frozen = freeze(arguments, key)
+            blobs.update(frozen.blobs)
+            after = tuple(each for each in job.after if each not in frozen.parents)
+            job = replace(
+                job, arguments=frozen.expression, parents=frozen.parents, after=after, blobs=frozen.refs
             )
-        )
-        if name:
-            last[name] = len(jobs) - 1
+        if not same:
+            job = replace(job, elf=places[job.elf], blobs=(*job.blobs, *refs[job.elf]))
+        jobs.append(job)
     outcome = freeze(unused(jobs) if result is None else result, key)
     blobs.update(outcome.blobs)
     graph = Graph(tuple(uses), tuple(jobs), outcome.expression, policy, outcome.refs)
@@ -111,15 +101,25 @@ def _uses(
 def unused(jobs: list[JobSpec]) -> Node:
     """The list of the values that no job takes."""
     taken = {parent for job in jobs for parent in job.parents}
-    rest = (job for job in range(len(jobs)) if job not in taken)
-    return Node("list", tuple(Node("job", (), job) for job in rest))
+    spans: list[list[int]] = []
+    for job in range(len(jobs)):
+        if job in taken:
+            continue
+        if spans and spans[-1][1] == job - 1:
+            spans[-1][1] = job
+        else:
+            spans.append([job, job])
+    return Node("jobs", (), spans)
 
 
 def check(graph: Graph) -> None:
     """DefinitionError unless every edge leads to an earlier job and every elf is there."""
+    elves = len(graph.elves)
     for number, job in enumerate(graph.jobs):
+        if not 0 <= job.elf < elves:
+            raise DefinitionError(f"{job.task}[{job.number}] belongs to no elf of the flow")
+        if not (job.parents or job.after or job.turn is not None):
+            continue
         before = (*job.parents, *job.after, *(() if job.turn is None else (job.turn,)))
         if not all(0 <= parent < number for parent in before):
             raise DefinitionError(f"{job.task}[{job.number}] needs a job that comes after it")
-        if not 0 <= job.elf < len(graph.elves):
-            raise DefinitionError(f"{job.task}[{job.number}] belongs to no elf of the flow")

@@ -14,8 +14,10 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from elfbook.errors import DeferredValueError, DefinitionError
 from elfbook.model import INLINE_LIMIT, ValueRef
@@ -47,12 +49,14 @@ class Ledger:
 
     __slots__ = ("flow", "labels", "large", "look", "open")
 
-    def __init__(self, flow: str, look: Callable[[object], None] | None = None) -> None:
+    def __init__(
+        self, flow: str, look: Callable[[object], None] | None = None, labels: Sequence[str] = ()
+    ) -> None:
         self.flow = flow
         self.open = True
         self.look = look
         """Refuses objects that must not become literals, by raising."""
-        self.labels: list[str] = []
+        self.labels = labels
         self.large: dict[str, Draft] = {}
 
 
@@ -149,6 +153,28 @@ def lift_call(args: tuple, kwargs: dict[str, Any], ledger: Ledger) -> Node:
     pairs = [node for pair in zip(keys, items, strict=True) for node in pair]
     first = tuple(_node(value, node, ledger) for value, node in zip(args, positional, strict=True))
     return Node("tuple", (Node("tuple", first), Node("dict", tuple(pairs))))
+
+
+_EXACT = frozenset({type(None), bool, int, str})
+"""What two writers of JSON write alike; floats are not among them."""
+
+
+def written_at_once(args: tuple, kwargs: dict[str, Any]) -> bytes | None:
+    """What `freeze(lift_call(args, kwargs))` gives, for the commonest arguments only; else None.
+
+    A large flow makes most of its calls with a few numbers and texts: no nodes, and one pass.
+    """
+    if kwargs or not _EXACT.issuperset(map(type, args)):
+        return None
+    try:
+        text = _json(args)
+    except (OverflowError, ValueError):  # more digits than Python writes; half a character
+        return None
+    return _CALL % text if len(text) <= _SHORT_TEXT else None
+
+
+_json = msgspec.json.Encoder().encode
+_CALL = evaluate.LITERAL + b'E1J{"$":"tuple","v":[{"$":"tuple","v":%b},{}]}'
 
 
 def _hidden(error: values.CannotEncode) -> Exception:
@@ -289,6 +315,8 @@ def freeze(root: Node, key: bytes) -> Frozen:
         step, rest = node.step, node.rest
         if step == "job":
             parents.add(rest[0])
+        elif step == "jobs":
+            parents.update(_spanned(rest[0]))
         elif step == "literal":
             step, rest = _place_literal(node.rest[0], node in outside, key, segments, blobs, refs)
         table.append([step, [place[id(ref)] for ref in node.refs], *rest])
@@ -349,6 +377,10 @@ def _ordered(root: Node) -> list[Node]:
             stack.append((node, True))
             stack.extend((ref, False) for ref in reversed(node.refs))
     return order
+
+
+def _spanned(spans: list[list[int]]) -> Iterator[int]:
+    return (job for first, last in spans for job in range(first, last + 1))
 
 
 def jobs_of(root: Node) -> list[int]:

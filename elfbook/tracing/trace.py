@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Token
 from typing import Any
 
 from elfbook.errors import CannotSend, DeferredValueError, DefinitionError
-from elfbook.model import Policy, Revision
+from elfbook.model import JobSpec, Policy, Revision
 from elfbook.tracing import values
 from elfbook.tracing.elves import BoundTask
 from elfbook.tracing.expr import Value, gathered, value_of_job
-from elfbook.tracing.graph import Call, Drawn, Used, draw
-from elfbook.tracing.making import LISTENER, Listener, Use, bind, refuse_hollow, use_of
-from elfbook.tracing.nodes import Deferred, Ledger, Node, freeze, jobs_of, lift, lift_call
+from elfbook.tracing.graph import Drawn, Recorded, Used, draw
+from elfbook.tracing.making import LISTENER, Listener, Use, refuse_hollow, use_of
+from elfbook.tracing.nodes import (
+    Deferred,
+    Ledger,
+    Node,
+    freeze,
+    jobs_of,
+    lift,
+    lift_call,
+    written_at_once,
+)
 
 __all__ = ["Drawn", "Recorder", "current", "gather"]
 
@@ -28,9 +37,14 @@ class Recorder:
     def __init__(self, flow: str, filename: str | None = None) -> None:
         self.flow = flow
         self.filename = filename
-        self.calls: list[Call] = []
+        self.calls: list[JobSpec] = []
+        """The jobs, as far as they are known while the flow is being recorded."""
+        self._arguments: dict[int, Node] = {}
+        """Of jobs whose arguments are to be written when the key is known: values, pickles, large ones."""
+        self._last: dict[int, int] = {}
+        """The last job of each named elf, by the elf's place."""
         self.elves: list[Used] = []
-        self._ledger = Ledger(flow, refuse_hollow)
+        self._ledger = Ledger(flow, refuse_hollow, Labels(self.calls))
         self._places: dict[int, int] = {}
         self._instances: list[object] = []
         self._named: dict[str, tuple[str, int]] = {}
@@ -71,7 +85,8 @@ class Recorder:
             node = None if result is None else lift(result, self._ledger)
         except values.CannotEncode as error:
             raise _cannot_send(f"the result of flow {self.flow}", error, "result") from error
-        return draw(self.elves, self.calls, node, policy or Policy(), revision_of, key)
+        jobs = Recorded(self.elves, self.calls, self._arguments)
+        return draw(jobs, node, policy or Policy(), revision_of, key)
 
     # ------------------------------------------------------------------ as a Listener
 
@@ -84,22 +99,29 @@ class Recorder:
         __tracebackhide__ = True
         spec = task.task
         name, instance = spec.name, task.instance
-        bind(spec.signature, spec.__qualname__, args, kwargs)
+        spec.check_call(args, kwargs)
         if getattr(type(instance), name, spec) is not spec:
             raise DefinitionError(f"super().{name}() cannot be a job of its own: only {name} itself can")
         elf = self._places.get(id(instance))
         if elf is None:
             elf = self._place(instance, use_of(instance))
-        try:
-            arguments = lift_call(args, kwargs, self._ledger)
-        except values.CannotEncode as error:
-            raise self._guilty(task, args, kwargs, error) from error
         waits = () if after is None else tuple(sorted(self._jobs(after, name)))
-        number = self._numbers.get(name, 0)
-        self._numbers[name] = number + 1
-        self.calls.append(Call(elf, name, arguments, waits, number, self._line(), spec.options))
-        self._ledger.labels.append(f"{name}[{number}]")
-        return value_of_job(self._ledger, len(self.calls) - 1, spec.outputs)
+        expression = written_at_once(args, kwargs)
+        number = len(self.calls)
+        if expression is None:
+            try:
+                self._arguments[number] = lift_call(args, kwargs, self._ledger)
+            except values.CannotEncode as error:
+                raise self._guilty(task, args, kwargs, error) from error
+        turn = self._last.get(elf)
+        if turn is not None or self.elves[elf].name:
+            self._last[elf] = number
+        nth = self._numbers.get(name, 0)
+        self._numbers[name] = nth + 1
+        self.calls.append(
+            JobSpec(elf, name, expression or b"", (), waits, turn, nth, self._line(), **spec.options)
+        )
+        return value_of_job(self._ledger, number, spec.outputs)
 
     # ------------------------------------------------------------------ parts
 
@@ -174,6 +196,20 @@ class Recorder:
                 return frame.f_lineno
             frame = frame.f_back  # type: ignore[assignment]
         return 0
+
+
+class Labels(Sequence[str]):
+    """`task_hello[2]` for each job, made when somebody reads it."""
+
+    def __init__(self, calls: list[JobSpec]) -> None:
+        self._calls = calls
+
+    def __getitem__(self, job: Any) -> Any:
+        spec = self._calls[job]
+        return f"{spec.task}[{spec.number}]"
+
+    def __len__(self) -> int:
+        return len(self._calls)
 
 
 def _cannot_send(what: str, error: values.CannotEncode, name: str, line: int = 0) -> CannotSend:
