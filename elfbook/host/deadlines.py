@@ -77,12 +77,11 @@ class Deadlines:
         workers = {job: card.state.jobs[job].worker for job, _ in ended}
         writes = [self.mycelium.record(run, job, self._timed_out(card, job), seq) for job, seq in ended]
         # A conflict means that the job has moved on: the next look will see what it is then.
-        await asyncio.gather(*writes, return_exceptions=True)
-        for job, worker in workers.items():
-            if worker:
-                await self.mycelium.link.publish(
-                    self.mycelium.names.stop_job(worker), f"{run} {job}".encode()
-                )
+        stored = await asyncio.gather(*writes, return_exceptions=True)
+        link, names = self.mycelium.link, self.mycelium.names
+        for (job, worker), answer in zip(workers.items(), stored, strict=True):
+            if worker and isinstance(answer, int):
+                await link.publish(names.stop_job(worker), f"{run} {job}".encode())
 
     def _timed_out(self, card: Followed, job: int) -> Failed:
         now, flow = card.state.jobs[job], card.manifest.flow
