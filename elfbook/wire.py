@@ -18,7 +18,7 @@ from elfbook.errors import ElfUsageError, StoreCorrupt, Untrusted
 from elfbook.facts import LOT, AnyRecord
 
 VERSION = b"\x01"
-LIMIT = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,63}):([1-9][0-9]{0,5})")
+LIMIT = re.compile(r"([A-Za-z_][A-Za-z0-9_-]{0,63}):([1-9][0-9]{0,5})")
 FLOW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -51,6 +51,7 @@ def test_each_keyword_has_its_place() -> None:
         ({"on_lost": "fial"}, "`on_lost` is one of fail, retry, not 'fial'; did you mean 'fail'?"),
         ({"priority": 0}, "`priority` is one of high, normal, low, not 0"),
         ({"limit": "api:many"}, "'api:many' is not a limit"),
+        ({"limit": "a.b:3"}, "'a.b:3' is not a limit"),  # a dot would part a subject
         ({"limit": "3"}, "'3' is not a limit"),
     ],
 )
