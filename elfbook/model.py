@@ -358,6 +358,19 @@ class Beat(Struct, frozen=True):
     """True in the last beat of a worker that ends on purpose."""
 
 
+class Situation(Struct, frozen=True):
+    """What may keep due jobs from being taken, as the scheduler that leads sees it now."""
+
+    workers: dict[str, int] = msgspec.field(default_factory=dict)
+    """How many workers take the jobs of each pool; a worker's name is a pool of one."""
+    taken: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Of each limit in use the jobs that run under it, such as `crawl/task_fetch[1]`."""
+    ahead: dict[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    """Of each pool how many due jobs of each priority have not been offered yet."""
+    store: str = ""
+    """Why the store takes nothing; empty when it does."""
+
+
 class Output(Struct, frozen=True):
     """Something a job printed or displayed."""
 

@@ -285,6 +285,11 @@ class Names:
         return f"{self._root}.stop.{worker}"
 
     @property
+    def situation(self) -> str:
+        """The scheduler that leads answers here what may keep jobs waiting."""
+        return f"{self._root}.situation"
+
+    @property
     def client_beat(self) -> str:
         return f"{self._root}.client"
 

@@ -48,7 +48,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
-        "hostfile", "placement", "card", "deadlines", "lead", "limits", "feed", "snapshots", "scheduler", "schedulerprocess", "host",
+        "hostfile", "placement", "card", "deadlines", "lead", "limits", "feed", "situation", "snapshots",
+        "scheduler", "schedulerprocess", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

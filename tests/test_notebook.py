@@ -282,6 +282,8 @@ def test_cancel_of_part_of_a_flow(cell: Cells) -> None:
         "%%elf flow tree --no-wait -q\ns = Sleeper()\na = s.task_sleep(30)\nb = s.task_sleep(a)\n"
         "c = s.task_sleep(b)\nd = s.task_sleep(a)\ne = s.task_sleep(30)\nf = s.task_sleep(e)\n"
     )
+    assert cell["tree"]["task_sleep[1]"].why == "waits for task_sleep[0]"
+    assert cell("%elf show tree/task_sleep[2]").endswith("task_sleep[2] waiting\nwaits for task_sleep[1]")
     said = cell("%elf cancel tree/task_sleep[1] --below --why 'not needed'")
     assert said == "cancelled 2 jobs of flow tree; what was done is kept"
     states = "[str(job.state) for job in tree.jobs if job.number not in (0, 4)]"

@@ -29,6 +29,7 @@ from elfbook.model import (
     Policy,
     Revision,
     Settled,
+    Situation,
     TaskSpec,
     ValueRef,
 )
@@ -195,6 +196,12 @@ STORED: dict[str, object] = {
         kernel_pid=11,
         running="Hut.task_save[3]",
         leaving=True,
+    ),
+    "situation": Situation(
+        workers={"main": 2},
+        taken={"api": ("crawl/task_fetch[1]",)},
+        ahead={"main": (1, 0, 5)},
+        store="the store is full",
     ),
     "output": Output(
         job=1, attempt=2, kind="display", text="x", bundle={"text/plain": "7", "image/png": "aGk="}

@@ -20,13 +20,13 @@ from elfbook.errors import ElfbookError, ElfUsageError, MyceliumError
 from elfbook.facts import Cancelled, Reopened
 from elfbook.host import hostfile
 from elfbook.log.fold import RunState, start, to_cancel
-from elfbook.model import Beat, Graph, Manifest, Origin, Revision, Settled, ValueRef
+from elfbook.model import Beat, Graph, Manifest, Origin, Revision, Settled, Situation, ValueRef
 from elfbook.store.graphstore import graph_of, store_graph
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.store.place import Place
 from elfbook.tracing.graph import Drawn
-from elfbook.wire import check_flow_name, digest_of, encode, seal
+from elfbook.wire import check_flow_name, decode, digest_of, encode, seal
 
 log = logging.getLogger("elfbook")
 
@@ -35,6 +35,7 @@ MIND_HOST_S = 1.0
 IDLE_EARS = 8
 """Flows of which nothing is awaited any more, but whose next run is likely: they are still heard."""
 IDLE_S = 20.0
+SITUATION_S = 1.0
 AWAY_LOOKS = 2
 """A host that does not answer this often in a row is started again."""
 
@@ -298,6 +299,14 @@ class Client:
     async def workers(self) -> list[Beat]:
         """The workers that are alive now."""
         return await self.mycelium.census()
+
+    async def situation(self) -> Situation | None:
+        """What may keep due jobs waiting, as the scheduler sees it; None when none answers."""
+        link, names = self.mycelium.link, self.mycelium.names
+        try:
+            return decode((await link.request(names.situation, timeout_s=SITUATION_S)).data, Situation)
+        except Unanswered:
+            return None
 
     # ------------------------------------------------------------------ mend and stop
 

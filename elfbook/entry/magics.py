@@ -201,8 +201,10 @@ class Magic:
         return found
 
     def show_job(self, job: Any) -> None:
-        """Everything about one job: state, traceback or value, and what it printed."""
+        """Everything about one job: state, traceback or value, why it waits, and what it printed."""
         print(repr(job))
+        if job.why:
+            print(job.why)
         if job.traceback:
             print(job.traceback)
         self.show_logs(job.logs())

@@ -21,6 +21,7 @@ from elfbook.host.feed import OFFER_AGAIN_S, Feed
 from elfbook.host.lead import Lead
 from elfbook.host.limits import Limits
 from elfbook.host.placement import Placement
+from elfbook.host.situation import Teller
 from elfbook.host.snapshots import Snapshots
 from elfbook.log.fold import Action, Offer, Skip, due, fold, next_action, start
 from elfbook.model import Beat, Graph, Manifest, Settled
@@ -80,6 +81,7 @@ class Scheduler:
                 names.every_gone, lambda m: self._gone(m.subject.rpartition(".")[2], m.data.decode())
             ),
             await self.lead.listen(),
+            await Teller(self.mycelium, self.feed).listen(),
         ]
         await link.publish(names.census)
         first_run, first_fact = await self._begin()

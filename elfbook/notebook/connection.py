@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from elfbook.client.portal import PORTAL
 from elfbook.errors import MyceliumUnreachable
-from elfbook.model import Beat, ValueRef
+from elfbook.model import Beat, Situation, ValueRef
 from elfbook.store.place import Place
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Connection:
         self.workers_now: int | None = None
         """How many workers there were at the last look."""
         self.seen_workers: tuple[str, ...] = ()
+        self.situation: Situation | None = None
+        """What may keep jobs waiting, at the last look."""
         self._client: Client | None = None
 
     @property
@@ -94,3 +96,7 @@ class Connection:
     def count_workers(self) -> None:
         """`workers_now` is up to date."""
         self.workers()
+
+    def look_around(self) -> None:
+        """`situation` is up to date."""
+        self.situation = self.ask(self.client.situation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from elfbook.facts import ENDED, Failed, State
 from elfbook.model import Failure
 from elfbook.notebook import naming, pages
 from elfbook.view.outline import job_label
+from elfbook.view.waiting import why
 
 if TYPE_CHECKING:
     from elfbook.notebook.runs import Run
@@ -53,6 +55,15 @@ class Job:
     def state(self) -> State:
         """`waiting`, `running`, `done`, `failed`, `cancelled` or `skipped`."""
         return self._now.state
+
+    @property
+    def why(self) -> str:
+        """Why it waits, in one sentence; empty unless it does."""
+        notebook, seen = self.run._notebook, None
+        if self.state is State.WAITING and not self.run.local:
+            notebook.look_around()
+            seen = notebook.situation
+        return why(self.run.state, self.number, time.time(), situation=seen)
 
     @property
     def attempts(self) -> int:

@@ -96,12 +96,14 @@ class LivePage:
         }
 
     def _count_workers(self) -> None:
-        """Where jobs wait and none runs, the page says whether there are workers at all."""
+        """Where jobs wait the page says what for; where none runs, also if there are workers at all."""
         counts, now = self._run.state.counts, time.monotonic()
-        if counts[State.RUNNING] or not counts[State.WAITING] or now < self._counted_at + CENSUS_EVERY_S:
+        if not counts[State.WAITING] or now < self._counted_at + CENSUS_EVERY_S:
             return
         self._counted_at = now
-        self._run._notebook.count_workers()
+        self._run._notebook.look_around()
+        if not counts[State.RUNNING]:
+            self._run._notebook.count_workers()
 
 
 class SteppedPage:

@@ -42,6 +42,7 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
         result=run.result_preview(),
         durability="" if static else run.durability,
         workers=None if static else notebook.workers_now,
+        situation=None if static or run.local else notebook.situation,
         now=None if static else time.time(),
     )
     view = look(watched.manifest, watched.state, known, static=static)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from elfbook.facts import Failed, Lost, State, Succeeded
 from elfbook.log.fold import JobNow, RunState, run_outcome
-from elfbook.model import Manifest, Output, Revision, Struct
+from elfbook.model import Manifest, Output, Revision, Situation, Struct
 from elfbook.view.endings import failed_jobs, skipped_lines
 from elfbook.view.groups import FailureGroup, grouped
 from elfbook.view.outline import Outline, in_words, outline, tally, task_name
@@ -106,6 +106,8 @@ class Known:
     durability: str = ""
     workers: int | None = None
     """How many there are for this run."""
+    situation: Situation | None = None
+    """What may keep its jobs waiting."""
     now: float | None = None
     """Seconds since the epoch by the server's clock."""
 
@@ -136,7 +138,7 @@ def look(
         groups=groups,
         labels=labels,
         skipped=skipped_lines(state),
-        reasons=() if static else reasons_of(state, now=known.now or 0.0, workers=known.workers),
+        reasons=() if static else reasons_of(state, known.now or 0.0, known.workers, known.situation),
         outputs=outputs_of(known.outputs, state.graph, static=static),
         steps=steps_of(manifest.flow, state, groups, known.workers),
         remarks=remarks_of(state, known, static=static),

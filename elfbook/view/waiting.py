@@ -1,20 +1,30 @@
-"""Why a job that waits is waiting, in one sentence, from graph and state alone."""
+"""Why a job that waits is waiting, in one sentence, from graph, state and what the scheduler sees."""
 
 from __future__ import annotations
 
 from elfbook.facts import ENDED, Failed, State
-from elfbook.log.fold import JobNow, RunState
+from elfbook.log.fold import JobNow, RunState, policy_of
+from elfbook.model import PRIORITIES, Situation
 from elfbook.view.outline import job_label, owner_of
-from elfbook.words import duration, one_line, plural
+from elfbook.wire import limit_parts
+from elfbook.words import duration, listing, one_line, plural
 
 MOST_REASONS = 3
+MOST_HOLDERS = 3
 
 
-def why(state: RunState, job: int, *, now: float = 0.0, workers: int | None = None) -> str:
-    """`waits for task_parse[3]`, `waits for a worker`, `tries again in 4 s after ValueError`.
+def why(
+    state: RunState,
+    job: int,
+    now: float = 0.0,
+    workers: int | None = None,
+    situation: Situation | None = None,
+) -> str:
+    """`waits for task_parse[3]`, `waits for a worker`, `limit api:3 is full: crawl/task_fetch[1]`.
 
-    `now` is in seconds since the epoch, `workers` how many there are if that is known. Empty
-    for a job that does not wait.
+    `now` is in seconds since the epoch, `workers` how many there are, `situation` what the
+    scheduler says of limits, queues and store, as far as that is known. Empty for a job that does
+    not wait.
     """
     spec, job_now = state.graph.jobs[job], state.jobs[job]
     if job_now.state is not State.WAITING:
@@ -30,9 +40,32 @@ def why(state: RunState, job: int, *, now: float = 0.0, workers: int | None = No
         return f"waits for its turn after {label(state, spec.turn)}"
     if job_now.not_before > now:
         return f"tries again in {duration(job_now.not_before - now)} after {last_trouble(job_now)}"
+    if situation is not None and (kept := kept_by(state, job, situation)):
+        return kept
     use = state.graph.elves[spec.elf]
     holder = f" that holds {owner_of(use)}" if use.name else ""
     return f"waits for a worker{holder}" + ("; there is none" if workers == 0 else "")
+
+
+def kept_by(state: RunState, job: int, situation: Situation) -> str:
+    """What keeps a due job from a worker, other than that all are busy; empty when nothing does."""
+    policy, use = policy_of(state.graph, job), state.graph.elves[state.graph.jobs[job].elf]
+    if situation.store:
+        return f"waits until the store takes records again: {situation.store}"
+    if not use.name and not situation.workers.get(policy.pool):
+        if not situation.workers:
+            return "waits for a worker; there is none"
+        return f"waits for a worker; there is none of pool {policy.pool}"
+    if policy.limit:
+        name, size = limit_parts(policy.limit)
+        taken = situation.taken.get(name, ())
+        if len(taken) >= size:
+            return f"limit {policy.limit} is full: {listing(taken, most=MOST_HOLDERS)}"
+    ahead = () if use.name else situation.ahead.get(policy.pool, ())
+    for number, count in enumerate(ahead[: policy.priority]):
+        if count:
+            return f"waits behind {plural(count, 'job')} of {PRIORITIES[number]} priority"
+    return ""
 
 
 def label(state: RunState, job: int) -> str:
@@ -58,12 +91,17 @@ def last_trouble(now: JobNow) -> str:
             return "a lost worker"
 
 
-def reasons_of(state: RunState, *, now: float = 0.0, workers: int | None = None) -> tuple[str, ...]:
+def reasons_of(
+    state: RunState,
+    now: float = 0.0,
+    workers: int | None = None,
+    situation: Situation | None = None,
+) -> tuple[str, ...]:
     """For each task that waits the reason of its first waiting job; at most three."""
     reasons: dict[tuple[int, str], str] = {}
     for job, (spec, job_now) in enumerate(zip(state.graph.jobs, state.jobs, strict=True)):
         if job_now.state is State.WAITING and (spec.elf, spec.task) not in reasons:
-            reasons[spec.elf, spec.task] = f"{job_label(spec)} {why(state, job, now=now, workers=workers)}"
+            reasons[spec.elf, spec.task] = f"{job_label(spec)} {why(state, job, now, workers, situation)}"
             if len(reasons) == MOST_REASONS:
                 break
     return tuple(reasons.values())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from elfbook.facts import Cancelled, Failed, Lost, Released, Reopened, Succeeded
-from elfbook.model import ElfUse, Failure, Frame, Output, Policy, ValueRef
+from elfbook.model import ElfUse, Failure, Frame, Output, Policy, Situation, ValueRef
 from elfbook.view.textform import raised_lines, text
 from elfbook.view.view import first_words, summary
 from elfbook.view.waiting import why
@@ -384,3 +385,70 @@ def test_counts_and_sizes() -> None:
     assert [size(number) for number in (0, 999, 1000, 12_000, 999_600, 5 * 10**9)] == [
         "0 B", "999 B", "1.0 kB", "12 kB", "1.0 MB", "5.0 GB",
     ]
+
+
+QUIET = Situation(workers={"main": 2, "worker-1": 1})
+
+
+@pytest.mark.parametrize(
+    ("policy", "situation", "words"),
+    [
+        (Policy(), QUIET, "waits for a worker"),
+        (Policy(), None, "waits for a worker"),
+        (Policy(), Situation(), "waits for a worker; there is none"),
+        (Policy(pool="gpu"), QUIET, "waits for a worker; there is none of pool gpu"),
+        (Policy(pool="worker-1"), QUIET, "waits for a worker"),
+        (
+            Policy(limit="api:2"),
+            Situation(workers={"main": 2}, taken={"api": ("crawl/task_fetch[1]", "crawl/task_fetch[7]")}),
+            "limit api:2 is full: crawl/task_fetch[1] and crawl/task_fetch[7]",
+        ),
+        (
+            Policy(limit="api:3"),
+            Situation(workers={"main": 2}, taken={"api": ("a/t[1]", "a/t[7]"), "disk": ("b/t[0]",) * 9}),
+            "waits for a worker",
+        ),
+        (
+            Policy(limit="api:4"),
+            Situation(workers={"main": 2}, taken={"api": tuple(f"a/t[{n}]" for n in range(5))}),
+            "limit api:4 is full: a/t[0], a/t[1], a/t[2] and 2 more",
+        ),
+        (Policy(), Situation(workers={"main": 1}, ahead={"main": (0, 7, 2)}), "waits for a worker"),
+        (
+            Policy(priority=2),
+            Situation(workers={"main": 1}, ahead={"main": (0, 1, 2), "gpu": (5, 5, 5)}),
+            "waits behind 1 job of normal priority",
+        ),
+        (
+            Policy(priority=1),
+            Situation(workers={"main": 1}, ahead={"main": (3, 0, 0)}),
+            "waits behind 3 jobs of high priority",
+        ),
+        (
+            Policy(limit="api:1"),
+            Situation(store="the store is full"),
+            "waits until the store takes records again: the store is full",
+        ),
+    ],
+)
+def test_what_keeps_a_due_job_waiting(story: Callable, call: Callable, policy, situation, words: str) -> None:
+    told = story([call("task_a")], policy=policy)
+    assert why(told.state, 0, situation=situation) == words
+    assert told.look(situation=situation).reasons == (f"task_a[0] {words}",)
+
+
+def test_what_a_job_waits_for_comes_before_what_the_scheduler_sees(story: Callable, call: Callable) -> None:
+    full = Situation(store="the store is full")
+    told = story([call("task_a"), call("task_b", parents=(0,))])
+    assert why(told.state, 1, situation=full) == "waits for task_a[0]"
+    named = story([call("task_a")], elves=(ElfUse("Storage", "d1", "animals"),), policy=Policy(priority=2))
+    behind = Situation(workers={"main": 1}, ahead={"main": (9, 9, 0)})
+    assert why(named.state, 0, situation=behind) == 'waits for a worker that holds Storage("animals")'
+
+
+def test_a_job_under_its_tasks_own_limit(story: Callable, call: Callable) -> None:
+    spec = msgspec.structs.replace(call("task_a"), limit="disk:1")
+    told = story([spec, call("task_b")], policy=Policy(limit="api:1"))
+    seen = Situation(workers={"main": 1}, taken={"disk": ("x/t[0]",), "api": ()})
+    assert why(told.state, 0, situation=seen) == "limit disk:1 is full: x/t[0]"
+    assert why(told.state, 1, situation=seen) == "waits for a worker"
