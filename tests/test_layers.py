@@ -44,7 +44,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "mycelium", "place", "server", "graphstore",
     ),
     "work": (
-        "attempts", "claims", "memory", "kernel", "outputs", "parcels", "processes", "pulse", "fence", "room", "shim",
+        "attempts", "claims", "channel", "memory", "kernel", "outputs", "parcels", "processes", "pulse", "fence", "room", "shim",
         "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (

@@ -24,6 +24,7 @@ SLOW_S = 0.25
 INTERRUPT_AGAIN_S = 2.0
 KILL_AFTER_S = 5.0
 LOOK_S = 0.05
+MEMORY_LOOK_S = 0.5
 
 
 @dataclass(eq=False)
@@ -122,13 +123,16 @@ class Bench:
 
     async def look_after(self) -> None:
         """Watch the job under way until cancelled."""
+        looked = 0.0
         while True:
             await asyncio.sleep(LOOK_S)
             held = self.current
             if held is None or not held.begun_at:
                 continue
-            self.kernel.look()
             now = time.monotonic()
+            if now - looked > MEMORY_LOOK_S:
+                self.kernel.look()
+                looked = now
             ran_s = now - held.begun_at
             limit_s = held.dispatch.timeout_s
             if limit_s is not None and ran_s > limit_s:

@@ -13,9 +13,8 @@ import json
 import logging
 import os
 import signal
-import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from elfbook.errors import KernelError
 from elfbook.model import INLINE_LIMIT
+from elfbook.work.channel import Channel
 from elfbook.work.memory import Memory
 
 log = logging.getLogger("elfbook")
@@ -55,7 +55,6 @@ def __elfbook_begin__(sources, key, path, folder, limit, worker):
 __elfbook_begin__({sources!r}, {key!r}, {path!r}, {folder!r}, {limit!r}, {worker!r})
 del __elfbook_begin__
 """
-SOCKET_LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,8 @@ class Job:
     token: str
     header: dict
     parts: tuple[bytes, ...]
+    shared: dict | None = None
+    """What the jobs of a lot have in common: sent once for all of them."""
 
 
 @dataclass(eq=False)
@@ -87,8 +88,9 @@ class Kernel:
     _memory: Memory | None = None
     python: str = ""
     _manager: AsyncKernelManager | None = None
-    _reader: asyncio.StreamReader | None = None
-    _out: asyncio.StreamWriter | None = None
+    _channel: Channel | None = None
+    _joined: asyncio.Future | None = None
+    """Gives what the kernel says when it is ready."""
     _server: asyncio.Server | None = None
     _tasks: list[asyncio.Task] = field(default_factory=list)
     _client: object = None
@@ -100,34 +102,22 @@ class Kernel:
         self._stopping = False
         self._known.clear()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        joined: asyncio.Future = asyncio.get_running_loop().create_future()
+        self._joined = asyncio.get_running_loop().create_future()
         path = self.folder / "channel"
         path.unlink(missing_ok=True)
-
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if joined.done():
-                writer.close()
-            else:
-                joined.set_result((reader, writer))
-
-        self._server = await asyncio.start_unix_server(accept, path=str(path), limit=SOCKET_LIMIT)
+        self._server = await asyncio.get_running_loop().create_unix_server(self._accept, str(path))
         path.chmod(0o600)
         await self._launch()
         await self._send_shim(str(path))
         try:
             async with asyncio.timeout(START_S):
-                self._reader, self._out = await joined
-                header, _ = await self._receive()
-        except (TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+                header = await self._joined
+        except TimeoutError as error:
             await self.stop()
             raise KernelError(f"the kernel {self.spec} started but did not join its worker") from error
         self.pid, self.python = header["ready"], header["python"]
         self._memory = Memory(self.pid)
-        loop = asyncio.get_running_loop()
-        self._tasks += [
-            loop.create_task(self._read(), name="kernel results"),
-            loop.create_task(self._listen()),
-        ]
+        self._tasks.append(asyncio.get_running_loop().create_task(self._listen()))
 
     async def _launch(self) -> None:
         manager = AsyncKernelManager(
@@ -186,24 +176,28 @@ class Kernel:
 
     # ------------------------------------------------------------------ the channel
 
-    async def _receive(self) -> tuple[dict, list[bytes]]:
-        (size,) = struct.unpack(">I", await self._reader.readexactly(4))
-        header = json.loads(await self._reader.readexactly(size))
-        return header, [await self._reader.readexactly(size) for size in header.get("sizes", ())]
+    def _accept(self) -> Channel:
+        channel = Channel(self._heard, lambda: self._closed(channel))
+        if self._channel is None:
+            self._channel = channel
+        return channel
 
-    async def _read(self) -> None:
-        try:
-            while True:
-                header, parts = await self._receive()
-                if "done" in header:
-                    self.on_done(header, parts)
-                else:
-                    self.on_dropped(header["dropped"])
-        except (asyncio.IncompleteReadError, OSError):
-            if not self._stopping:
-                how = await self._how_it_ended()
-                await asyncio.sleep(LAST_WORDS_S)  # what it printed at the end comes another way
-                self.on_death(how)
+    def _heard(self, header: dict, parts: list[bytes]) -> None:
+        if "done" in header:
+            self.on_done(header, parts)
+        elif "dropped" in header:
+            self.on_dropped(header["dropped"])
+        elif not self._joined.done():
+            self._joined.set_result(header)
+
+    def _closed(self, channel: Channel) -> None:
+        if channel is self._channel and self._joined.done() and not self._stopping:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._tell_death()))
+
+    async def _tell_death(self) -> None:
+        how = await self._how_it_ended()
+        await asyncio.sleep(LAST_WORDS_S)  # what it printed at the end comes another way
+        self.on_death(how)
 
     async def _how_it_ended(self) -> str:
         """The channel closed: how did the process end?"""
@@ -219,13 +213,9 @@ class Kernel:
             os.kill(self.pid, signal.SIGKILL)
         return "closed its channel and was killed"
 
-    def _send(self, header: dict, parts: list[bytes] = ()) -> None:
-        sizes = [len(part) for part in parts]
-        if sizes:
-            header["sizes"] = sizes
-        body = json.dumps(header, separators=(",", ":")).encode()
-        if self._out is not None and not self._out.is_closing():
-            self._out.write(b"".join([struct.pack(">I", len(body)), body, *parts]))
+    def _send(self, header: dict, parts: Sequence[bytes] = ()) -> None:
+        if self._channel is not None:
+            self._channel.send(header, parts)
 
     def last_words(self) -> str:
         """The end of what the job under way has printed; also when the process has ended."""
@@ -254,7 +244,13 @@ class Kernel:
 
     def run(self, jobs: list[Job]) -> None:
         """Queue jobs in the kernel; each comes back through `on_done`, in this order."""
-        self._send({"jobs": [job.header for job in jobs]}, [part for job in jobs for part in job.parts])
+        header: dict = {"jobs": [job.header for job in jobs]}
+        shared = jobs[0].shared
+        if shared is not None and all(job.shared is shared for job in jobs):
+            header["shared"] = shared
+        else:
+            header["jobs"] = [{**(job.shared or {}), **job.header} for job in jobs]
+        self._send(header, [part for job in jobs for part in job.parts])
 
     def drop(self, tokens: list[str]) -> None:
         """Take jobs back that have not begun; `on_dropped` says which."""
@@ -294,9 +290,9 @@ class Kernel:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        if self._out is not None:
-            self._out.close()
-            self._out = None
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
         if self._server is not None:
             self._server.close()
             self._server = None

@@ -19,7 +19,7 @@ DISPLAY_LIMIT = 20
 MESSAGE_LIMIT = 700 * 1024
 STORE_EVERY_S = 0.25
 TAIL = 2000
-RECENT_TOKENS = 512
+RECENT_TOKENS = 1024
 
 
 @dataclass(eq=False)
@@ -66,21 +66,32 @@ class Outputs:
     """The boxes of one worker's recent jobs, by token."""
 
     store: Callable[[str, int, tuple[Output, ...]], object]
+    _tokens: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    """Token to run, job and attempt."""
     _boxes: dict[str, Box] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def open(self, token: str, run: str, job: int, attempt: int) -> None:
-        self._boxes[token] = Box(run, job, attempt)
-        # Old boxes stay a while: threads of a job may print after it has ended.
-        while len(self._boxes) > RECENT_TOKENS:
-            oldest = next(iter(self._boxes))
-            if self._boxes[oldest].waiting:
+        """From now on output with this token is that job's."""
+        self._tokens[token] = (run, job, attempt)
+        # Old ones stay a while: threads of a job may print after it has ended.
+        while len(self._tokens) > RECENT_TOKENS:
+            oldest = next(iter(self._tokens))
+            box = self._boxes.get(oldest)
+            if box is not None and box.waiting:
                 break
-            del self._boxes[oldest]
+            del self._tokens[oldest]
+            self._boxes.pop(oldest, None)
+
+    def _box(self, token: str) -> Box | None:
+        """The job's box, made when something is first heard: most short jobs say nothing."""
+        if token not in self._boxes and token in self._tokens:
+            self._boxes[token] = Box(*self._tokens[token])
+        return self._boxes.get(token)
 
     def heard(self, token: str, kind: str, content: dict) -> None:
         """A message of the kernel's IOPub channel."""
-        box = self._boxes.get(token)
+        box = self._box(token)
         if box is None:
             return
         if kind == "stream":
@@ -96,7 +107,7 @@ class Outputs:
 
     async def complete(self, token: str, wait_s: float = 2.0) -> None:
         """Holds afterwards: all that the job wrote before it ended is stored."""
-        box = self._boxes.get(token)
+        box = self._box(token)
         if box is None:
             return
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from elfbook.errors import StoreCorrupt
-from elfbook.model import Dispatch, Revision, ValueRef
+from elfbook.model import Dispatch, ElfUse, LotOffer, Revision, ValueRef
 from elfbook.store.blobs import CHUNK
 from elfbook.store.mycelium import Mycelium
 from elfbook.wire import decode, unseal
@@ -130,6 +130,17 @@ class Parcels:
                 paths[ref.digest] = await self.cellar.bring(self.mycelium, ref)
         return build(token, dispatch, revision, inputs, paths, kept, fence)
 
+    async def lot(self, offer: LotOffer, tokens: list[str], fence: tuple[int, int]) -> list[Job]:
+        """The jobs of a lot, for which nothing but their code has to be fetched."""
+        revision = await self.revision(offer.dispatch(offer.jobs[0]))
+        shared = header_of(offer.elf, offer.task, revision, fence) | {"blobs": {}, "kept": False}
+        jobs = []
+        for token, each in zip(tokens, offer.jobs, strict=True):
+            parts = (each.arguments, offer.elf.arguments, *(ref.inline for _, ref in each.inputs))
+            header = {"token": token, "inputs": [(parent, None) for parent, _ in each.inputs]}
+            jobs.append(Job(token, header | {"parts": len(parts)}, parts, shared))
+        return jobs
+
     def job_at_once(self, token: str, dispatch: Dispatch, kept: bytes | None, fence: tuple[int, int]) -> Job:
         """As `job`, for a `simple` dispatch."""
         revision = self._revisions[dispatch.elf.revision]
@@ -155,19 +166,24 @@ def build(  # noqa: PLR0913, PLR0917 (what a call is made of)
             places.append((parent, paths[ref.digest]))
     if kept is not None:
         parts.append(kept)
-    outputs = next((task.outputs for task in revision.tasks if task.name == dispatch.task), None)
-    header = {
+    header = header_of(dispatch.elf, dispatch.task, revision, fence) | {
         "token": token,
-        "task": dispatch.task,
-        "elf": {"elf": dispatch.elf.elf, "revision": dispatch.elf.revision, "name": dispatch.elf.name},
         "inputs": places,
         "blobs": {ref.digest: paths[ref.digest] for ref in dispatch.blobs},
         "kept": kept is not None,
-        "outputs": outputs,
-        "fence": fence,
         "parts": len(parts),
     }
     return Job(token, header, tuple(parts))
+
+
+def header_of(use: ElfUse, task: str, revision: Revision, fence: tuple[int, int]) -> dict:
+    """What to call, and in whose name."""
+    return {
+        "task": task,
+        "elf": {"elf": use.elf, "revision": use.revision, "name": use.name},
+        "outputs": next((each.outputs for each in revision.tasks if each.name == task), None),
+        "fence": fence,
+    }
 
 
 def plain_revision(revision: Revision) -> dict:

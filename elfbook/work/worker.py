@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from elfbook.errors import ElfbookError
-from elfbook.model import Beat, Dispatch, Failure
+from elfbook.model import Beat, Dispatch, Failure, LotOffer
 from elfbook.store.beside import Beside
 from elfbook.store.follow import Taker
 from elfbook.store.link import Message
@@ -231,8 +231,10 @@ class Worker:
                 offer, seq = claimed
                 lot = HeldLot(seq, message, taker, len(offer.jobs))
                 self.commits.lots.add(lot)
-                mine = [(offer.dispatch(each), each.seq) for each in offer.jobs]
-                await self._begin([self._hold(each, message, taker, seq, lot) for each, seq in mine])
+                mine = [
+                    self._hold(offer.dispatch(each), message, taker, each.seq, lot) for each in offer.jobs
+                ]
+                await self._begin_lot(offer, mine, (self.mycelium.epoch, seq))
             self._refill_soon()
 
     async def _claim(self, taker: Taker, messages: list[Message]) -> list[Held]:
@@ -268,6 +270,18 @@ class Worker:
             jobs.append(job)
             codes[dispatch.elf.revision] = dispatch
         await self._teach(codes)
+        self.bench.run([job for job in jobs if job.token in self.bench.held])
+
+    async def _begin_lot(self, offer: LotOffer, mine: list[Held], fence: tuple[int, int]) -> None:
+        """The same for a lot: one frame tells the kernel of all its jobs."""
+        try:
+            jobs = await self.parcels.lot(offer, [held.token for held in mine], fence)
+        except ElfbookError as error:
+            failure = Failure(type=type(error).__name__, message=str(error))
+            for held in mine:
+                self.commits.commit(held, failed(held, failure, "refused", self.name))
+            return
+        await self._teach({offer.elf.revision: mine[0].dispatch})
         self.bench.run([job for job in jobs if job.token in self.bench.held])
 
     async def _teach(self, codes: dict[str, Dispatch]) -> None:
