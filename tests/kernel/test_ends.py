@@ -118,7 +118,7 @@ async def test_a_kernel_whose_worker_is_gone_ends(desk, until) -> None:
     kernel = await desk.start()
     process = kernel._manager.provisioner.process
     kernel._stopping = True
-    kernel._out.close()
+    kernel._channel.close()
     await until(lambda: process.poll() is not None)
 
 
