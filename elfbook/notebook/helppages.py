@@ -25,7 +25,7 @@ Options of a flow
   --dry            draw the plan, start nothing
   --wait [SEC]     return when it has settled (scripts, tests)
   --local          run it in this kernel, one job after the other
-  --timeout T      e.g. 90s, 10m      --retries N
+  --timeout T      e.g. 90s, 10m      --retries N      --limit NAME:N
   -o VAR           keep the handle in VAR (default: the flow's name)
 
 One verb in full: %elf help retry    Everything in Python: help(elfbook)

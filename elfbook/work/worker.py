@@ -40,6 +40,8 @@ from elfbook.work.pulse import LEASE_S
 
 LOTS_AHEAD = 2
 GRACE_S = 1.0
+PATIENCE_S = 24 * 3600.0
+"""How long results wait for a store that takes nothing, or is away."""
 POLL_S = 0.02
 
 
@@ -68,6 +70,8 @@ class Worker:
     beside: Beside = field(default_factory=Beside)
 
     def __post_init__(self) -> None:
+        # To wait with a result costs nothing; to do its job again does.
+        self.mycelium.pressure.patience_s = PATIENCE_S
         self.parcels = Parcels(self.mycelium, Cellar(self.cellar))
         self.outputs = Outputs(self.mycelium.add_output)
         self.claims = Claims(self.mycelium, self.name, self.names)

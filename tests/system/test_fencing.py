@@ -163,6 +163,7 @@ async def test_a_worker_that_was_cut_off_finds_its_job_taken_over(
             assert second == near.bench.kernel.pid
             assert far.bench.current is held, "it goes on: for all it knows the server is away"
             assert not held.stopping
+            assert far.mycelium.pressure.patience_s > 3600, "a result would wait for hours, not be done again"
             said.clear()
             road.open.set()
             await until(lambda: not far.bench.held)
