@@ -391,3 +391,5 @@ class Settled(Struct, frozen=True):
     at: float = 0.0
     failures: tuple[str, ...] = ()
     """Up to three one-line failures."""
+    upto: int = 0
+    """The last message about the run that its end was decided on: later ones say that it goes on."""

@@ -235,6 +235,15 @@ class Names:
     def pool_offers(self, pool: str) -> str:
         return f"{self._root}.work.pool.{pool}.>"
 
+    @property
+    def every_worker_offer(self) -> str:
+        return f"{self._root}.work.worker.>"
+
+    @staticmethod
+    def worker_of_offer(subject: str) -> str:
+        """The worker that an offer is addressed to."""
+        return subject.split(".")[4]
+
     def worker_offers(self, worker: str) -> str:
         return f"{self._root}.work.worker.{worker}.>"
 

@@ -48,7 +48,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
-        "hostfile", "placement", "card", "deadlines", "lead", "limits", "feed", "situation", "snapshots",
+        "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation", "snapshots",
         "scheduler", "schedulerprocess", "host",
     ),
     "client": (

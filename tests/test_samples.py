@@ -207,7 +207,7 @@ STORED: dict[str, object] = {
         job=1, attempt=2, kind="display", text="x", bundle={"text/plain": "7", "image/png": "aGk="}
     ),
     "settled": Settled(
-        run="crawl.7", counts={"done": 1, "failed": 1}, at=1.7e9, failures=("ValueError: too hot",)
+        run="crawl.7", counts={"done": 1, "failed": 1}, at=1.7e9, failures=("ValueError: too hot",), upto=14
     ),
     "mark": Mark(created="2026-01-01T00:00:00Z", last=12, messages=11),
 }

@@ -36,6 +36,8 @@ class Card:
     state: RunState
     facts: int = 0
     """How many have been folded."""
+    upto: int = 0
+    """Sequence of the last of them."""
     noted: bool = False
     """True once its end has been noted for listings."""
 

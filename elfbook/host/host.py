@@ -30,7 +30,7 @@ from elfbook.store.marks import Marks, losses, remembered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import ensure_server, locked, stop_server
-from elfbook.wire import decode
+from elfbook.wire import decode, digest_of
 
 log = logging.getLogger("elfbook")
 
@@ -190,7 +190,12 @@ class Host:
                 self._add_worker(kernel, (name,), pool)
 
     def _add_worker(self, kernel: str, elf: tuple[str, ...], pool: str) -> None:
-        prefix = f"{socket.gethostname().split('.')[0]}-" if self.place.url else ""
+        prefix = ""
+        if self.place.url:
+            # A name is one life in the whole mycelium: two hosts on one machine, or two containers with
+            # one host name, number their workers from one each.
+            where = digest_of(str(self.place.state_dir).encode())[:4]
+            prefix = f"{socket.gethostname().split('.')[0]}-{where}-"
         name = f"{prefix}worker-{self.next_worker}"
         self.next_worker += 1
         command = self._command("work.workerprocess", name)

@@ -19,6 +19,7 @@ from elfbook.host.card import Card
 from elfbook.host.deadlines import Deadlines
 from elfbook.host.feed import OFFER_AGAIN_S, Feed
 from elfbook.host.lead import Lead
+from elfbook.host.leftovers import Leftovers
 from elfbook.host.limits import Limits
 from elfbook.host.placement import Placement
 from elfbook.host.situation import Teller
@@ -49,6 +50,7 @@ class Scheduler:
     feed: Feed = field(init=False)
     lead: Lead = field(init=False)
     limits: Limits = field(init=False)
+    leftovers: Leftovers = field(init=False)
     _later: list[tuple[float, str, int, int]] = field(default_factory=list)
     _unstored: list[tuple[str, int]] = field(default_factory=list)
     """Jobs of which something could not be stored: a full store, or none."""
@@ -65,6 +67,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.placement = Placement(self.mycelium)
         self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead)
+        self.leftovers = Leftovers(self.mycelium, self.placement, self._take_up)
         self.limits = Limits(self.cards, lambda run: run in self._missed or run in self._loading)
         self.feed = Feed(
             self.mycelium, self.placement, self.beside.run, self._renew_queue, lambda: self.lead.leads,
@@ -87,7 +90,7 @@ class Scheduler:
         first_run, first_fact = await self._begin()
         loops = [self._follow_runs(first_run), self._follow_jobs(first_fact), self._keep_time()]
         loops += [self.lead.keep(), self._sweep(), Deadlines(self.mycelium, self.cards).keep()]
-        loops.append(self.beside.until_failure())
+        loops += [self.leftovers.keep_clearing(lambda: self.lead.leads), self.beside.until_failure()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -112,12 +115,13 @@ class Scheduler:
         await self.lead.begin(last_fact)
         self._folded_to = last_fact
         last_run = await self.mycelium.end_of(self.mycelium.names.runs)
+        async for entry in self.mycelium.slots():
+            self._hear_slot(entry)
         settled = await self.mycelium.settled_runs()
         async for manifest in self.mycelium.manifests():
             if manifest.run not in settled:
                 await self._load_safely(manifest)
-        async for entry in self.mycelium.slots():
-            self._hear_slot(entry)
+        self.beside.run(self.leftovers.reopened(settled))
         return last_run + 1, last_fact + 1
 
     async def _load(self, manifest: Manifest, *, fresh: bool = False) -> None:
@@ -153,6 +157,7 @@ class Scheduler:
     def _fold(card: Card, facts: list[Stored]) -> list[Action]:
         """What has become due by the facts."""
         card.facts += len(facts)
+        card.upto = max([card.upto, *(stored.seq for stored in facts[-1:])])
         return [action for stored in facts for action in fold(card.state, stored)]
 
     async def _follow_runs(self, first: int) -> None:
@@ -228,7 +233,9 @@ class Scheduler:
         elif not card.noted:
             card.noted = True
             counts = {state.value: count for state, count in card.state.counts.items() if count}
-            self.beside.run(self._note(card, Settled(run=card.run, counts=counts, at=time.time())))
+            self.beside.run(
+                self._note(card, Settled(run=card.run, counts=counts, at=time.time(), upto=card.upto))
+            )
 
     async def _note(self, card: Card, note: Settled) -> None:
         await self.mycelium.note_settled(note)
