@@ -251,6 +251,9 @@ class Names:
     def chunk(self, digest: str, index: int) -> str:
         return f"{self._root}.blob.{digest}.{index}"
 
+    def chunks(self, digest: str) -> str:
+        return f"{self._root}.blob.{digest}.*"
+
     def output_of(self, run: str, job: int) -> str:
         return f"{self._root}.out.{run}.{job}"
 

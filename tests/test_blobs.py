@@ -101,6 +101,36 @@ async def test_an_upload_that_was_cut_short_is_completed(blobs: Blobs, mycelium:
     assert await chunks_stored(mycelium) == 5
 
 
+async def test_a_large_value_that_is_there_is_not_sent_again(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its chunks must be there; of one that lacks some, all are offered as ever."""
+    value = os.urandom(3 * CHUNK + 5)
+    digest = digest_of(value)
+    monkeypatch.setattr(blobs_module, "ASK_FROM", 2 * CHUNK)
+    await blobs._put_chunk(digest, 1, value[CHUNK : 2 * CHUNK])
+    sent = []
+    put = blobs._put_chunk
+
+    async def noted(digest: str, index: int, chunk: bytes) -> None:
+        sent.append(index)
+        await put(digest, index, chunk)
+
+    monkeypatch.setattr(blobs, "_put_chunk", noted)
+    await blobs.put(digest, [value], len(value))
+    assert sorted(sent) == [0, 1, 2, 3]
+    await blobs.put(digest, [value], len(value))
+    assert len(sent) == 4
+    assert await blobs.get(digest, len(value)) == value
+
+
+def test_large_pieces_are_views_and_no_copies() -> None:
+    value = bytearray(3 * CHUNK + 5)
+    *whole, rest = cut([memoryview(value)])
+    assert all(isinstance(piece, memoryview) and piece.obj is value for piece in whole)
+    assert (len(whole), bytes(rest)) == (3, bytes(5))
+
+
 async def test_small_values_travel_inside_the_reference(mycelium: Mycelium) -> None:
     small = await mycelium.put([b"x" * INLINE_LIMIT], "x")
     large = await mycelium.put([b"y" * INLINE_LIMIT, b"y"], "y")

@@ -271,3 +271,19 @@ def test_a_server_on_this_machine_or_an_encrypted_one_is_fine(url: str) -> None:
 def test_a_server_elsewhere_without_encryption_or_credentials_is_refused(url: str, says: str) -> None:
     with pytest.raises(ElfbookError, match=says):
         check_url(url)
+
+
+# ---------------------------------------------------------------------------- copies of large arguments
+
+
+@pytest.mark.parametrize("limit", [1 << 30, 1], ids=["in memory", "in a file"])
+def test_a_copy_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Whatever becomes of the pieces afterwards; and nothing is left in the folder."""
+    monkeypatch.setattr(place_module, "SPOOL_FROM", limit)
+    place = Place(tmp_path)
+    piece = bytearray(b"zoo" * 1000)
+    copy = place.copy([b"head", memoryview(piece)])
+    piece[:3] = b"ZOO"
+    assert bytes(memoryview(copy)) == b"head" + b"zoo" * 1000
+    assert isinstance(copy, bytes) is (limit > 1)
+    assert not [path for path in tmp_path.iterdir() if path.stat().st_size >= 3000]

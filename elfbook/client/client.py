@@ -21,7 +21,7 @@ from elfbook.facts import Cancelled, Reopened
 from elfbook.host import hostfile
 from elfbook.log.fold import RunState, start, to_cancel
 from elfbook.model import Beat, Graph, Manifest, Origin, Revision, Settled, Situation, ValueRef
-from elfbook.store.graphstore import graph_of, store_graph
+from elfbook.store.graphstore import graph_of, store_graph, written
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.store.place import Place
@@ -140,7 +140,8 @@ class Client:
         arguments and policy while it is active is the same run.
         """
         check_flow_name(flow)
-        key = digest_of(flow.encode(), encode(drawn.graph))
+        form = written(drawn.graph)
+        key = digest_of(flow.encode(), form.digest.encode())
         if (active := await self._active(flow, key)) is not None:
             return active, True
         ear = self._ear_of(flow)
@@ -159,7 +160,9 @@ class Client:
                 revisions=revisions,
             ),
             drawn.graph,
+            form,
         )
+        del form  # as large as the graph
         await ear.ready()
         return await self._add(draft, drawn, ear)
 
@@ -208,7 +211,9 @@ class Client:
         if blobs:
             store = await self.mycelium.blobs()
             for digest, buffers in blobs.items():
-                await store.put(digest, buffers)
+                pieces = list(buffers)
+                size = sum(memoryview(piece).nbytes for piece in pieces)
+                await store.put(digest, pieces, size)
 
     async def _store_code(self, revision: Revision) -> ValueRef:
         if revision.digest not in self._code:

@@ -34,6 +34,14 @@ class Connection:
         self.situation: Situation | None = None
         """What may keep jobs waiting, at the last look."""
         self._client: Client | None = None
+        self._key: bytes | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The mycelium's key, read once: each value that is opened or signed asks for it."""
+        if self._key is None:
+            self._key = self.place.key()
+        return self._key
 
     @property
     def client(self) -> Client:
@@ -51,6 +59,7 @@ class Connection:
     def disconnect(self) -> None:
         """The connection is closed; the next use opens another one."""
         client, self._client = self._client, None
+        self._key = None
         if client is not None:
             with contextlib.suppress(TimeoutError):  # a server that is away need not be told
                 self.portal.call(client.close, timeout_s=CLOSE_S)

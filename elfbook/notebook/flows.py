@@ -56,14 +56,14 @@ def record(
     """The graph that the calls draw. What they assign stays; nothing has been started."""
     __tracebackhide__ = True
     notebook.adopt_all()
-    with Recorder(flow=flow, filename=filename) as recorder:
+    with Recorder(flow, filename, notebook.place.copy) as recorder:
         result = calls()
     return drawn_by(notebook, recorder, result, options)
 
 
 def drawn_by(notebook: Notebook, recorder: Recorder, result: object, options: Options) -> Drawn:
     """What the recorder has drawn, with the code of this moment and all large values."""
-    drawn = recorder.graph(result, options.policy, revision_of=notebook.revision_of, key=notebook.place.key())
+    drawn = recorder.graph(result, options.policy, revision_of=notebook.revision_of, key=notebook.key)
     drawn.blobs.update(notebook.blobs_of(drawn.revisions.values()))
     return drawn
 
@@ -105,7 +105,7 @@ def run_locally(notebook: Notebook, run: Run, drawn: Drawn, options: Options, ce
         run._watched = run_here(
             run.flow,
             drawn,
-            key=notebook.place.key(),
+            key=notebook.key,
             namespace={**notebook.namespace, **notebook.classes_of(drawn.revisions.values())},
             origin=notebook.origin(cell),
             shown=shown,
@@ -194,7 +194,7 @@ class Flow:
     def __enter__(self) -> Run:
         self._notebook.adopt_all()
         filename = ipython.caller_filename(depth=2)
-        self._recorder = Recorder(flow=self._run.flow, filename=filename)
+        self._recorder = Recorder(self._run.flow, filename, self._notebook.place.copy)
         self._recorder.__enter__()
         return self._run
 

@@ -87,7 +87,7 @@ class Notebook(Connection):
 
     def decode(self, data: bytes) -> object:
         """The value; Untrusted when it could run code and is not signed with our key."""
-        return values.decode(data, self.place.key(), self.find)
+        return values.decode(data, self.key, self.find)
 
     def load(self, ref: ValueRef) -> object:
         """The value that `ref` names, fetched unless it lies in the record itself."""
@@ -95,7 +95,7 @@ class Notebook(Connection):
 
     def encode(self, value: object) -> ValueRef:
         """Where the value is from now on: inline, or among the blobs that go with the next run."""
-        pieces = values.encode(value, self.place.key())
+        pieces = values.encode(value, self.key)
         digest = hashlib.sha256()
         for piece in pieces:
             digest.update(piece)

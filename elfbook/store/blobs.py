@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
 from elfbook.errors import MyceliumError, StoreCorrupt, StoreRegressed
@@ -17,16 +17,23 @@ from elfbook.store.pressure import GONE, Pressure
 from elfbook.store.writer import EXPECT
 from elfbook.wire import Names
 
+Buffer = bytes | bytearray | memoryview
+
 CHUNK = 512 * 1024
 """Messages above 1 MiB slow job traffic down, measured."""
 WINDOW = 16
 """Chunks under way at once: 8 MiB, well below the 64 MiB at which the server drops a reader."""
+ASK_FROM = 8 * CHUNK
+"""Larger blobs are looked for before they are sent."""
 ATTEMPTS = 5
 ANSWER_S = 30.0
 
 
-def cut(buffers: Iterable[bytes | memoryview], size: int = CHUNK) -> Iterable[bytes]:
-    """The buffers' bytes in pieces of `size`, the last one shorter; empty input gives one."""
+def cut(buffers: Iterable[Buffer], size: int = CHUNK) -> Iterator[Buffer]:
+    """The buffers' bytes in pieces of `size`, the last one shorter; empty input gives one.
+
+    A piece that lies inside one buffer is a view of it: large values are not copied.
+    """
     rest = bytearray()
     some = False
     for buffer in buffers:
@@ -34,8 +41,13 @@ def cut(buffers: Iterable[bytes | memoryview], size: int = CHUNK) -> Iterable[by
         start = 0
         while start < len(view):
             take = min(size - len(rest), len(view) - start)
-            rest += view[start : start + take]
+            part = view[start : start + take]
             start += take
+            if take == size:
+                yield part
+                some = True
+                continue
+            rest += part
             if len(rest) == size:
                 yield bytes(rest)
                 some = True
@@ -52,8 +64,13 @@ class Blobs:
     names: Names
     pressure: Pressure
 
-    async def put(self, digest: str, buffers: Iterable[bytes | memoryview]) -> None:
-        """Holds afterwards: every chunk of the blob is stored."""
+    async def put(self, digest: str, buffers: Iterable[Buffer], size: int = 0) -> None:
+        """Holds afterwards: every chunk of the blob is stored.
+
+        With its `size` a large blob is looked for first: what is there need not be sent.
+        """
+        if size > ASK_FROM and await self._has(digest, -(-size // CHUNK)):
+            return
         under_way: set[asyncio.Task] = set()
         try:
             for index, chunk in enumerate(cut(buffers)):
@@ -68,7 +85,16 @@ class Blobs:
             for task in under_way:
                 task.cancel()
 
-    async def _put_chunk(self, digest: str, index: int, chunk: bytes) -> None:
+    async def _has(self, digest: str, chunks: int) -> bool:
+        """True if all chunks are stored; false when nobody says so."""
+        subjects = self.names.chunks(digest)
+        try:
+            facts = await self.link.api(f"STREAM.INFO.{self.names.blobs}", {"subjects_filter": subjects})
+        except (Refused, Unanswered):
+            return False
+        return len(facts["state"].get("subjects") or ()) == chunks
+
+    async def _put_chunk(self, digest: str, index: int, chunk: Buffer) -> None:
         subject = self.names.chunk(digest, index)
         try:
             await self.pressure.store(
@@ -100,9 +126,13 @@ class Blobs:
         if sha.hexdigest() != digest:
             raise StoreCorrupt(f"a stored value of {size} bytes does not match its hash {digest[:12]}")
 
-    async def get(self, digest: str, size: int) -> bytes:
-        """The whole blob, checked."""
-        return b"".join([chunk async for chunk in self.stream(digest, size)])
+    async def get(self, digest: str, size: int) -> bytearray:
+        """The whole blob, checked, in memory that nobody else has."""
+        whole, place = bytearray(size), 0
+        async for chunk in self.stream(digest, size):
+            whole[place : place + len(chunk)] = chunk
+            place += len(chunk)
+        return whole
 
     async def _get_chunk(self, digest: str, index: int, count: int) -> bytes:
         subject = f"$JS.API.DIRECT.GET.{self.names.blobs}.{self.names.chunk(digest, index)}"

@@ -359,8 +359,8 @@ class Mycelium:
         await (await self.blobs()).put(digest, buffers)
         return ValueRef(digest=digest, size=size, preview=preview)
 
-    async def fetch(self, ref: ValueRef) -> bytes:
-        """The bytes a reference names, checked against its hash."""
+    async def fetch(self, ref: ValueRef) -> bytes | bytearray:
+        """The bytes a reference names, checked against its hash; a bytearray is the caller's own."""
         if ref.inline is not None:
             return ref.inline
         return await (await self.blobs()).get(ref.digest, ref.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import secrets
 import shutil
@@ -19,6 +20,8 @@ import platformdirs
 from elfbook.errors import ElfbookError, MyceliumUnreachable
 from elfbook.store.mycelium import Address
 
+SPOOL_FROM = 32 * 1024 * 1024
+"""Arguments above this size are copied to disk and not in memory until they are stored."""
 KEY_BYTES = 32
 
 
@@ -115,6 +118,17 @@ class Place:
         if len(key) < KEY_BYTES:
             raise ElfbookError(f"{path} is no elfbook key: it has {len(key)} bytes instead of {KEY_BYTES}")
         return key
+
+    def copy(self, pieces: list[bytes | memoryview]) -> bytes | mmap.mmap:
+        """The pieces as one buffer that nobody changes: beside memory, in a nameless file, when large."""
+        if sum(memoryview(piece).nbytes for piece in pieces) < SPOOL_FROM:
+            return b"".join(pieces)
+        self.prepare()
+        with tempfile.TemporaryFile(dir=self.state_dir) as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def address(self) -> Address:
         """Where the server is; MyceliumUnreachable when none was started here."""

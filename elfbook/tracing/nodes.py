@@ -47,15 +47,21 @@ class Node:
 class Ledger:
     """What all values of one flow share: its jobs' labels, its large literals, whether it is open."""
 
-    __slots__ = ("flow", "labels", "large", "look", "open")
+    __slots__ = ("copy", "flow", "labels", "large", "look", "open")
 
     def __init__(
-        self, flow: str, look: Callable[[object], None] | None = None, labels: Sequence[str] = ()
+        self,
+        flow: str,
+        look: Callable[[object], None] | None = None,
+        labels: Sequence[str] = (),
+        copy: Callable[[list], Any] = b"".join,
     ) -> None:
         self.flow = flow
         self.open = True
         self.look = look
         """Refuses objects that must not become literals, by raising."""
+        self.copy = copy
+        """Makes one buffer of the pieces of a large literal, which may change afterwards."""
         self.labels = labels
         self.large: dict[str, Draft] = {}
 
@@ -120,7 +126,7 @@ def _drafted(pieces: list, value: Any, ledger: Ledger) -> Node:
     name = digest.hexdigest()
     draft = ledger.large.get(name)
     if draft is None:  # the one copy that all calls with this literal share
-        draft = ledger.large[name] = Draft(b"".join(pieces), name, values.preview(value))
+        draft = ledger.large[name] = Draft(ledger.copy(pieces), name, values.preview(value))
     return Node("literal", (), draft)
 
 

@@ -31,10 +31,13 @@ __all__ = ["Drawn", "Recorder", "current", "gather"]
 class Recorder:
     """Writes down one flow: inside `with`, task calls become jobs and give values.
 
-    `filename` is the name the flow's cell was compiled under; calls note their line in it.
+    `filename` is the name the flow's cell was compiled under; calls note their line in it. `copy` makes
+    one buffer of the pieces of a large argument, as it is now.
     """
 
-    def __init__(self, flow: str, filename: str | None = None) -> None:
+    def __init__(
+        self, flow: str, filename: str | None = None, copy: Callable[[list], Any] = b"".join
+    ) -> None:
         self.flow = flow
         self.filename = filename
         self.calls: list[JobSpec] = []
@@ -44,7 +47,7 @@ class Recorder:
         self._last: dict[int, int] = {}
         """The last job of each named elf, by the elf's place."""
         self.elves: list[Used] = []
-        self._ledger = Ledger(flow, refuse_hollow, Labels(self.calls))
+        self._ledger = Ledger(flow, refuse_hollow, Labels(self.calls), copy)
         self._places: dict[int, int] = {}
         self._instances: list[object] = []
         self._named: dict[str, tuple[str, int]] = {}

@@ -46,9 +46,9 @@ def graph_total(layers, width):
     return sum(row)
 
 
-def echo(array):
-    """There and back."""
-    return array
+def negate(array):
+    """There, and back as other bytes."""
+    return -array
 
 
 def began(_=None):
@@ -62,4 +62,4 @@ def where(_=None):
     return os.getpid(), os.getppid()
 
 
-BY_NAME = {each.__name__: each for each in (noop, add_one, leaf, total, node, echo, began, where)}
+BY_NAME = {each.__name__: each for each in (noop, add_one, leaf, total, node, negate, began, where)}

@@ -82,8 +82,8 @@ class System:
         leaves = [self.tasks["leaf"].s(i) for i in range(n)]
         return chain(self.tasks["noop"].s(1), chord(leaves, self.tasks["total"].s())).delay().get()
 
-    def echo(self, array):
-        return self.tasks["echo"].delay(array).get()
+    def negate(self, array):
+        return self.tasks["negate"].delay(array).get()
 
     def worker_pids(self) -> list[set[int]]:
         found = [result.get() for result in [self.tasks["where"].delay() for _ in range(40)]]

@@ -54,8 +54,8 @@ class System:
     def began(self, n: int) -> list:
         return self.client.gather(self.client.map(work.began, range(n), pure=False))
 
-    def echo(self, array):
-        return self.client.submit(work.echo, array, pure=False).result()
+    def negate(self, array):
+        return self.client.submit(work.negate, array, pure=False).result()
 
     def worker_pids(self) -> list[set[int]]:
         return [{pid} for pid, _ in self.client.run(work.where).values()]

@@ -93,8 +93,8 @@ class System:
         leaves = self._all("leaf", [(root, i) for i in range(n)])
         return self.actors["total"].send(leaves).get_result(block=True, timeout=WAIT_MS)
 
-    def echo(self, array):
-        return self.actors["echo"].send(array).get_result(block=True, timeout=WAIT_MS)
+    def negate(self, array):
+        return self.actors["negate"].send(array).get_result(block=True, timeout=WAIT_MS)
 
     def worker_pids(self) -> list[set[int]]:
         return [{pid} for pid in {pid for pid, _ in self._all("where", [()] * 40)}]

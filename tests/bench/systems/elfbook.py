@@ -91,8 +91,8 @@ class System:
 
         return sum(self._run(calls))
 
-    def echo(self, array):
-        return self._run(lambda elf: elf.task_echo(array))[0]
+    def negate(self, array):
+        return self._run(lambda elf: elf.task_negate(array))[0]
 
     # ------------------------------------------------------------------ its processes
 

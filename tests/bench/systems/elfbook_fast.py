@@ -12,6 +12,6 @@ class System(elfbook.System):
         from elfbook.store.server import ensure_server
 
         ensure_server(self.notebook.place, mode="fast")
-        self.echo = self.graph = self.scales = self.processes = self.began = (
+        self.negate = self.graph = self.scales = self.processes = self.began = (
             None  # durable figures tell enough
         )

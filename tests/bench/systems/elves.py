@@ -28,8 +28,8 @@ class Work(Elf):
     def task_node(self, a, b):
         return (a + b + 1) % MODULUS
 
-    def task_echo(self, array):
-        return array
+    def task_negate(self, array):
+        return -array
 
     def task_began(self, _=None):
         return time.time()

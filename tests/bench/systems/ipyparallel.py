@@ -49,8 +49,8 @@ class System:
         leaves = self.view.map_async(work.leaf, [root] * n, range(n), chunksize=1).get()
         return self.view.apply_sync(work.total, list(leaves))
 
-    def echo(self, array):
-        return self.view.apply_sync(work.echo, array)
+    def negate(self, array):
+        return self.view.apply_sync(work.negate, array)
 
     def worker_pids(self) -> list[set[int]]:
         return [{pid} for pid, _ in self.client[:].apply_sync(work.where)]

@@ -107,7 +107,7 @@ class System:
 
         return self.loop.run_until_complete(there_and_back())
 
-    def echo(self, array):
+    def negate(self, array):
         raise Unsupported("execute_request carries text only")
 
     def worker_pids(self) -> list[set[int]]:

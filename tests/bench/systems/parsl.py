@@ -70,8 +70,8 @@ class System:
             row = [node(row[j], row[(j + 1) % width]) for j in range(width)]
         return sum(future.result() for future in row)
 
-    def echo(self, array):
-        return self.apps["echo"](array).result()
+    def negate(self, array):
+        return self.apps["negate"](array).result()
 
     def worker_pids(self) -> list[set[int]]:
         found = [future.result() for future in [self.apps["where"]() for _ in range(40)]]

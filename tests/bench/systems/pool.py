@@ -42,8 +42,8 @@ class System:
     def began(self, n: int) -> list:
         return [future.result() for future in [self.pool.submit(work.began, i) for i in range(n)]]
 
-    def echo(self, array):
-        return self.pool.submit(work.echo, array).result()
+    def negate(self, array):
+        return self.pool.submit(work.negate, array).result()
 
     def worker_pids(self) -> list[set[int]]:
         return [{pid} for pid in {pair[0] for pair in self.pool.map(work.where, range(40))}]

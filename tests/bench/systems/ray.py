@@ -23,7 +23,7 @@ class System:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         remote = ray.remote(num_cpus=1)
         self.noop, self.add_one, self.leaf = remote(work.noop), remote(work.add_one), remote(work.leaf)
-        self.echoed, self.where, self.node = remote(work.echo), remote(work.where), remote(work.node)
+        self.negated, self.where, self.node = remote(work.negate), remote(work.where), remote(work.node)
         self.total = remote(lambda *values: work.total(values))
 
     def down(self) -> None:
@@ -51,8 +51,8 @@ class System:
             row = [self.node.remote(row[j], row[(j + 1) % width]) for j in range(width)]
         return sum(self.ray.get(row))
 
-    def echo(self, array):
-        return self.ray.get(self.echoed.remote(array))
+    def negate(self, array):
+        return self.ray.get(self.negated.remote(array))
 
     def worker_pids(self) -> list[set[int]]:
         return [{pid} for pid in {pid for pid, _ in self.ray.get([self.where.remote() for _ in range(40)])}]

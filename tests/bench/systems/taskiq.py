@@ -119,7 +119,7 @@ class System:
 
         return self.loop.run_until_complete(there_and_back())
 
-    def echo(self, array):
+    def negate(self, array):
         from samples import Unsupported
 
         raise Unsupported("its store of results takes neither arrays nor bytes")
