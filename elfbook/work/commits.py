@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,11 +37,13 @@ class Commits:
     """The attempt is over for this worker, whatever came of it."""
     on_taken_over: Callable[[list[str]], None]
     """Somebody else took a job over, and with it perhaps these named elves."""
+    certain: Callable[[], Awaitable[None]]
+    """Returns once it is known which jobs are still the worker's."""
     lots: set[HeldLot] = field(default_factory=set)
     """Claims of many that have not ended yet."""
 
     def __post_init__(self) -> None:
-        self.ends = Ends(self.mycelium, self.worker, self.beside.run, self._ended)
+        self.ends = Ends(self.mycelium, self.worker, self.beside.run, self._ended, self.certain)
 
     def result(self, held: Held, header: dict, parts: list[bytes]) -> None:
         """Store what the kernel says has come of a job."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from elfbook.errors import ElfbookError
@@ -27,6 +27,8 @@ class Ends:
     own: Callable[[Coroutine], asyncio.Task]
     on_stored: Callable[[list[tuple[Held, AnyEvent]], Exception | None], None]
     """These ends are stored, or could not be."""
+    certain: Callable[[], Awaitable[None]]
+    """Returns once it is known which jobs are still the worker's: no compare-and-set guards these ends."""
     _waiting: dict[tuple[str, str], list[tuple[Held, AnyEvent]]] = field(default_factory=dict)
     """(run, revision) to what has to be stored."""
     _done: dict[tuple[str, str], asyncio.Future] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Ends:
         await asyncio.sleep(0)  # everything that has just come belongs to this message
         try:
             while key in self._waiting:
+                await self.certain()
                 ended, done = self._waiting.pop(key), self._done.pop(key)
                 error = None
                 try:

@@ -54,6 +54,11 @@ class Fencing:
             self.sure.clear()
             self.bench.own(self._ask())
 
+    async def certain(self) -> None:
+        """Returns once there is no doubt; looks at the clock first, since doubt may be due."""
+        self.pulse.notice_sleep()
+        await self.sure.wait()
+
     async def _ask(self) -> None:
         asked = -1
         while asked != self._doubts:  # there may be a new doubt while the answers come
@@ -91,8 +96,7 @@ class Fencing:
         """
         while True:
             await asyncio.sleep(LOOK_S)
-            self.pulse.notice_sleep()
-            await self.sure.wait()
+            await self.certain()
             try:
                 await self._look_around()
             except (Unanswered, AccessDenied):

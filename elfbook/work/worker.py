@@ -81,7 +81,7 @@ class Worker:
         )  # fmt: skip
         self.commits = Commits(
             self.mycelium, self.name, self.outputs, self.parcels.cellar, self.beside,
-            on_end=self._ended, on_taken_over=self._forget,
+            on_end=self._ended, on_taken_over=self._forget, certain=self._certain,
         )  # fmt: skip
         self.bench = Bench(
             make_kernel=kernel,
@@ -166,6 +166,9 @@ class Worker:
             leaving=self.bench.leaving,
         )
 
+    async def _certain(self) -> None:
+        await self.fencing.certain()
+
     def _forget(self, names: list[str]) -> None:
         if names:
             self.bench.kernel.forget(names)
@@ -219,8 +222,7 @@ class Worker:
             await self.bench.up.wait()
             while not taker.taken.empty():
                 messages.append(taker.taken.get_nowait())
-            self.pulse.notice_sleep()
-            await self.fencing.sure.wait()
+            await self.fencing.certain()
             await self._begin(await self._claim(taker, messages))
             self._refill_soon()
 
@@ -228,8 +230,7 @@ class Worker:
         while True:
             message = await taker.taken.get()
             await self.bench.up.wait()
-            self.pulse.notice_sleep()
-            await self.fencing.sure.wait()
+            await self.fencing.certain()
             claimed = await self.claims.claim_lot(taker, message, leaving=self.bench.leaving)
             if claimed is not None:
                 offer, seq = claimed
