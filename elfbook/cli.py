@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from elfbook.errors import ElfbookError, ElfUsageError
-from elfbook.notebook.grammar import nearest
+from elfbook.notebook.grammar import nearest, size_in_bytes
 from elfbook.version import __version__
 
 OK, FAILED, MISTYPED, INTERRUPTED = 0, 1, 2, 130
@@ -60,6 +60,7 @@ def arguments() -> Parser:
     up.add_argument(
         "--keep", action="store_true", help="stay when nothing happens; without it they end by themselves"
     )
+    up.add_argument("--store-limit", metavar="SIZE", help="how large the store may grow, such as 10GB")
     for_workers(up)
     for_place(up)
     worker = command("worker", "Run one worker in the foreground until Ctrl-C.")
@@ -144,13 +145,24 @@ def notebook_at(given: argparse.Namespace) -> object:
 def up(given: argparse.Namespace) -> int:
     from elfbook.notebook import verbs
 
-    notebook = notebook_at(given)
-    print(
-        verbs.up(
-            given.n, url=given.url, kernel=given.kernel, elf=given.elf, keep=given.keep, notebook=notebook
-        )
+    said = verbs.up(
+        given.n,
+        url=given.url,
+        kernel=given.kernel,
+        elf=given.elf,
+        keep=given.keep,
+        store_limit=bytes_in(given.store_limit) if given.store_limit else None,
+        notebook=notebook_at(given),
     )
+    print(said)
     return OK
+
+
+def bytes_in(text: str) -> int:
+    try:
+        return size_in_bytes(text)
+    except ValueError as error:
+        raise ElfUsageError(str(error), hint="See  elfbook up --help") from error
 
 
 def down(given: argparse.Namespace) -> int:

@@ -286,6 +286,11 @@ class Names:
         """Schedulers say here since when they have been there."""
         return f"{self._root}.scheduler"
 
+    @property
+    def trouble(self) -> str:
+        """Who cannot store what it has says so here."""
+        return f"{self._root}.trouble"
+
     def gone(self, worker: str) -> str:
         return f"{self._root}.gone.{worker}"
 

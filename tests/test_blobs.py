@@ -192,7 +192,7 @@ async def test_a_full_store_says_so(blobs: Blobs, mycelium: Mycelium) -> None:
     config = (await mycelium.link.api(f"STREAM.INFO.{stream}"))["config"]
     await mycelium.link.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": 2 * CHUNK})
     data = os.urandom(6 * CHUNK)
-    blobs.pressure.patience_s = 0.3
+    blobs.gauge.pressure.patience_s = 0.3
     with pytest.raises(StoreFull, match="the store is full"):
         await blobs.put(digest_of(data), [data])
 

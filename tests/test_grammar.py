@@ -6,7 +6,7 @@ import pytest
 
 from elfbook.errors import ElfUsageError
 from elfbook.notebook import helppages
-from elfbook.notebook.grammar import flow_name, parse, seconds, silenced, split
+from elfbook.notebook.grammar import flow_name, parse, seconds, silenced, size_in_bytes, split
 from elfbook.notebook.vocabulary import DEFINE, FLOW, VERBS
 
 
@@ -100,7 +100,7 @@ def test_a_flag_may_come_again_where_the_table_says_so() -> None:
     [
         ("flow", "party --wiat", "unknown flag `--wiat`; did you mean `--wait`?"),
         ("flow", "party --rettries=2", "unknown flag `--rettries`; did you mean `--retries`?"),
-        ("up", "--zzz", "unknown flag `--zzz`; there are `--url`, `--kernel`, `--elf`, `--keep`, `-o`, `-q`"),
+        ("up", "--zzz", "unknown flag `--zzz`; there are `--url`, `--kernel`, `--elf`, `--keep`, `--store-limit`, `-o`, `-q`"),
         ("down", "-x", "unknown flag `-x`; did you mean `-q`?"),
         ("flow", "party --retries", "`--retries` needs a value: --retries N"),
         ("flow", "party --retries two", "`--retries`: 'two' is not a whole number"),
@@ -157,3 +157,17 @@ def test_the_overview_names_verbs_that_exist() -> None:
         if line.startswith("  %elf "):
             words = line.split("  ")[1].removeprefix("%elf").replace("|", " ").split()
             assert {word for word in words if word.isalpha()} <= set(VERBS)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("10GB", 10**10), ("500 mb", 5 * 10**8), ("1.5TB", 15 * 10**11), ("7kb", 7000), ("12b", 12)],
+)
+def test_a_size(text: str, number: int) -> None:
+    assert size_in_bytes(text) == number
+
+
+@pytest.mark.parametrize("text", ["10", "GB", "0GB", "-1GB", "10 gigabytes", "1e3GB", ""])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 500MB or 10GB"):
+        size_in_bytes(text)

@@ -41,7 +41,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "store": (
         "beside", "greeting", "link", "address", "marks", "streams", "pressure", "writer", "blobs", "follow",
-        "mycelium", "place", "server", "graphstore",
+        "ground", "mycelium", "place", "server", "graphstore",
     ),
     "work": (
         "attempts", "claims", "channel", "memory", "kernel", "outputs", "parcels", "processes", "pulse", "fence", "room", "shim",
@@ -49,7 +49,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "host": (
         "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation", "snapshots",
-        "scheduler", "schedulerprocess", "host",
+        "scheduler", "schedulerprocess", "storekeeper", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

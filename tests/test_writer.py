@@ -45,6 +45,9 @@ class Deaf:
     async def publish(self, *given: object) -> None:
         await self.link.publish(*given)
 
+    async def answers(self, timeout_s: float) -> bool:
+        return await self.link.answers(timeout_s)
+
     async def api(self, *given: object, **named: object) -> dict:
         return await self.link.api(*given, **named)
 

@@ -177,6 +177,7 @@ class Magic:
             kernel=arguments.text("kernel") or "python3",
             elf=arguments["elf"] or (),
             keep=arguments.flag("keep"),
+            store_limit=arguments["store-limit"],
             notebook=self.notebook,
         )
         return self.say(said, quiet)

@@ -20,13 +20,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.host.hostfile import ASK_S, IDLE_S, last_line
+from elfbook.host.storekeeper import Storekeeper
 from elfbook.model import Beat
 from elfbook.store.link import Message, Refused, Unanswered
-from elfbook.store.marks import Marks, losses, remembered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import ensure_server, locked, stop_server
@@ -40,7 +38,6 @@ FAST_DEATH_S = 10.0
 TROUBLE_AFTER = 3
 SAY_GONE_S = 60.0
 IDLE_LOOK_S = 5.0
-MARK_EVERY_S = 5.0
 LEAVE_S = 8.0
 
 
@@ -75,8 +72,7 @@ class Host:
     gone: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Workers that have died: when, and how."""
     trouble: str = ""
-    losses: list[str] = field(default_factory=list)
-    """What the store has lost, a sentence each."""
+    store: Storekeeper | None = None
     started_server: bool = False
     server_pid: int = 0
     _needed_at: float = field(default_factory=time.monotonic)
@@ -103,7 +99,8 @@ class Host:
                 self._want(None, known["kernel"], tuple(known["elf"]), known["pool"])
             self.scheduler = Child("scheduler", self._command("host.schedulerprocess", "scheduler"))
             self._save()
-            loops = (self._supervise(), self._mind_server(), self._mind_store(), self._mind_idle())
+            loops = [self._supervise(), self._mind_server(), self._mind_idle()]
+            loops += [self.store.keep_comparing(), self.store.mind_room()]
             tasks = [asyncio.create_task(loop) for loop in loops]
             stopped = asyncio.create_task(self._stop.wait())
             done, pending = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -135,24 +132,11 @@ class Host:
         await self.mycelium.link.subscribe(names.every_beat, self._hear_beat)
         await self.mycelium.link.subscribe(names.client_beat, lambda _: self._needed())
         await self.mycelium.link.publish(names.census)
-        await self._compare_marks()
+        self.store = Storekeeper(self.place, self.mycelium, self._server_restarted)
+        await self.store.begin()
 
-    async def _compare_marks(self) -> None:
-        """Notice a store that is shorter than it was, and remember how far it has come now."""
-        before = remembered(read_json(self.place.marks_file) or {})
-        now = await self.mycelium.marks()
-        lost = losses(before.streams, now)
-        for line in lost:
-            if line not in self.losses:
-                log.error("%s", line)
-                self.losses.append(line)
-        epoch = await self.mycelium.streams.epoch()
-        if epoch and (lost or epoch < before.epoch):
-            await self.mycelium.renew_epoch(before.epoch)
-        # A stream that is gone stays in mind: whoever makes it anew must not make it look whole.
-        after = Marks(streams=before.streams | now, epoch=max(before.epoch, self.mycelium.epoch))
-        if after != before:
-            write_json(self.place.marks_file, msgspec.to_builtins(after))
+    def _server_restarted(self) -> None:
+        self.server_pid = (read_json(self.place.server_file) or {}).get("pid", 0)
 
     def _save(self) -> None:
         groups: dict[tuple[str, str, tuple[str, ...]], int] = {}
@@ -249,7 +233,8 @@ class Host:
         self.gone[child.name] = (time.monotonic(), how)
         self._add_worker(child.kernel, child.elf, child.command[child.command.index("--pool") + 1])
         list(self.workers.values())[-1].fast_deaths = child.fast_deaths
-        self._save()
+        with contextlib.suppress(OSError):  # a full disk is no reason to have no worker
+            self._save()
 
     async def _say_gone(self) -> None:
         now = time.monotonic()
@@ -257,7 +242,7 @@ class Host:
             if now - at > SAY_GONE_S:
                 del self.gone[worker]
                 continue
-            with contextlib.suppress(Unanswered):
+            with contextlib.suppress(Unanswered, MyceliumError):
                 await self.mycelium.link.publish(self.mycelium.names.gone(worker), how.encode())
 
     def _hear_beat(self, message: Message) -> None:
@@ -296,15 +281,9 @@ class Host:
                     if await asyncio.to_thread(ensure_server, self.place):
                         log.warning("nats-server was started again")
                     self.server_pid = read_json(self.place.server_file)["pid"]
-                except MyceliumError as error:
+                except (MyceliumError, OSError) as error:
                     self.trouble = str(error)
         await asyncio.Event().wait()
-
-    async def _mind_store(self) -> None:
-        while True:
-            await asyncio.sleep(MARK_EVERY_S)
-            with contextlib.suppress(Unanswered, Refused):
-                await self._compare_marks()
 
     def _needed(self) -> None:
         self._needed_at = time.monotonic()
@@ -365,7 +344,8 @@ class Host:
             "url": self.mycelium.address.url if self.mycelium else "",
             "durability": self.mycelium.durability if self.mycelium else "",
             "trouble": self.trouble,
-            "losses": self.losses,
+            "losses": self.store.losses if self.store else [],
+            "pressure": self.store.trouble if self.store else "",
         }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from elfbook.errors import ElfbookError, KernelError
 from elfbook.store.place import Place, read_json
-from elfbook.store.server import START_S, alive, locked, stop_server
+from elfbook.store.server import START_S, alive, limit_is_new, limit_store, locked, stop_server
 from elfbook.work.processes import inherited
 
 ASK_S = 5.0
@@ -38,6 +38,8 @@ class HostReport:
     durability: str
     losses: tuple[str, ...] = ()
     """What the store has lost, a sentence each."""
+    pressure: str = ""
+    """What keeps it from taking more; empty when nothing does."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class HostFacts:
     durability: str
     losses: tuple[str, ...] = ()
     """What the store has lost since this host, or one before it, last looked."""
+    pressure: str = ""
+    """What keeps the store from taking more; empty when nothing does."""
     trouble: str = ""
     """Why something cannot start; empty when all is well."""
 
@@ -105,15 +109,19 @@ def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     pool: str = "main",
     keep: bool = False,
     idle_s: float = IDLE_S,
+    store_limit: int | None = None,
     timeout_s: float = READY_S,
 ) -> HostReport:
     """Holds afterwards: the place's server, scheduler and at least so many workers are ready.
 
     Each name in `elf` gets a worker of its own. None for `workers` means as many as before,
-    or none. KernelError when they are not ready within `timeout_s`, with the reason.
+    or none. With `store_limit` the embedded server keeps at most so many bytes, from now on.
+    KernelError when they are not ready within `timeout_s`, with the reason.
     """
     began = time.monotonic()
     place.prepare()
+    if store_limit is not None:
+        limit_store(place, store_limit)
     words: dict[str, object] = {
         "workers": workers,
         "kernel": kernel,
@@ -138,6 +146,7 @@ def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
         url=facts.url,
         durability=facts.durability,
         losses=facts.losses,
+        pressure=facts.pressure,
     )
 
 
@@ -146,7 +155,8 @@ def _until_ready(place: Place, wanted: int, deadline: float) -> HostFacts:
     while True:
         facts = find(place)
         if facts is not None:
-            if len(facts.ready) >= wanted and facts.scheduler_pid:
+            limited = bool(place.url) or not limit_is_new(place)
+            if len(facts.ready) >= wanted and facts.scheduler_pid and limited:
                 return facts
             if facts.trouble:
                 raise KernelError(facts.trouble, hint=f"Logs are in {place.logs}")

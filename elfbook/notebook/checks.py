@@ -148,7 +148,10 @@ def running(place: Place) -> Iterator[Check]:
     else:
         yield Check("host", "ok", f"process {facts.pid}, {facts.durability or 'durability not known yet'}")
     for loss in facts.losses:
-        yield Check("store", "wrong", loss, "what depends on it must be submitted again")
+        known = f"submit again what depends on it; once you know of it all:  rm {place.losses_file}"
+        yield Check("store", "wrong", loss, known)
+    if facts.pressure:
+        yield Check("store", "wrong", facts.pressure, "make room, or  elfbook up --store-limit SIZE")
     if not facts.scheduler_pid:
         yield Check(
             "scheduler", "wrong", "it does not run", f"the host starts it again; its log is in {place.logs}"

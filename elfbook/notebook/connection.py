@@ -77,11 +77,15 @@ class Connection:
 
     def ask(self, verb: Callable[..., Awaitable[T]], *args: object) -> T:
         """What a verb of the client gives; MyceliumUnreachable when the server has gone away."""
-        link = self.client.mycelium.link
+        link, pressure = self.client.mycelium.link, self.client.mycelium.pressure
         heard_at = time.monotonic()
+        said = ""
 
         def check() -> None:
-            nonlocal heard_at
+            nonlocal heard_at, said
+            if pressure.why and pressure.why != said:
+                said = pressure.why
+                print(f"waiting: {said}", flush=True)
             if link.connected:
                 heard_at = time.monotonic()
             elif time.monotonic() > heard_at + AWAY_S:

@@ -13,6 +13,8 @@ from elfbook.wire import limit_parts
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?b)", re.IGNORECASE)
+SIZE_UNITS = ("b", "kb", "mb", "gb", "tb")
 FLOW_NAME = re.compile(r"[^\W\d][\w-]{0,63}")
 FLOW_REFERENCE = re.compile(r"[^\W\d][\w-]*(?:\.\d+)?")
 NEAR = 0.5
@@ -25,6 +27,14 @@ def seconds(text: str) -> float:
     if match is None or float(match[1]) == 0:
         raise ValueError(f"{text!r} is not a length of time such as 90s or 10m")
     return float(match[1]) * UNIT_S[match[2] or "s"]
+
+
+def size_in_bytes(text: str) -> int:
+    """The number of bytes that `10GB`, `500 MB` or `1.5tb` says."""
+    match = SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"{text!r} is not a size such as 500MB or 10GB")
+    return int(float(match[1]) * 1000 ** SIZE_UNITS.index(match[2].lower()))
 
 
 def whole(text: str) -> int:

@@ -49,25 +49,33 @@ class Said:
 # ---------------------------------------------------------------------------- workers
 
 
-def up(
+def up(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     n: int | None = None,
     *,
     url: str | None = None,
     kernel: str = "python3",
     elf: Sequence[str] = (),
     keep: bool = False,
+    store_limit: int | None = None,
     notebook: Notebook | None = None,
 ) -> Said:
     """`n` workers (two when left out) are ready on this machine, and a server if there was none.
 
     With `elf`, they are workers for the elves of these names only. They outlive the kernel.
+    `store_limit` is how many bytes the embedded server may keep; it stays until another is given.
     """
     notebook = notebook or current()
     place = Place.at(url) if url else notebook.place
+    if place.url and store_limit:
+        raise ElfUsageError(
+            "the server is one of your own, and its limit is in its configuration", hint="See max_file there."
+        )
     wanted = WORKERS if n is None and not elf else n
     fresh = hostfile.find(place) is None
     try:
-        report = hostfile.ensure(place, workers=wanted, kernel=kernel, elf=tuple(elf), keep=keep)
+        report = hostfile.ensure(
+            place, workers=wanted, kernel=kernel, elf=tuple(elf), keep=keep, store_limit=store_limit
+        )
     except KeyboardInterrupt as error:
         if fresh:
             end_all(place)
@@ -109,8 +117,14 @@ def up_text(
         lines.append(f"started a NATS server for you on 127.0.0.1; {kept} ({report.durability})")
     if report.started_host:
         lines.append(f"stop with: {stop}")
-    lines += [f"attention: {loss}" for loss in report.losses]
-    return "\n".join(lines)
+    return "\n".join([*lines, *attention(report)])
+
+
+def attention(report: hostfile.HostReport | hostfile.HostFacts | None) -> list[str]:
+    """What is amiss with the store, a line each."""
+    if report is None:
+        return []
+    return [f"attention: {words}" for words in (*report.losses, report.pressure) if words]
 
 
 def shown_url(url: str | None) -> str:
@@ -148,6 +162,7 @@ def overview(*, notebook: Notebook | None = None) -> Said:
     lines += [f"  {worker_line(beat)}" for beat in beats]
     lines += lines_of_runs or ["no runs yet"]
     lines += elf_lines(notebook)
+    lines += attention(hostfile.find(notebook.place))
     if notebook.mode != "static":
         where = shown_url(notebook.place.url) or below_home(notebook.place.state_dir)
         lines.append(f"kept in {where} ({notebook.durability})")

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from elfbook.model import PRIORITIES
-from elfbook.notebook.grammar import Flag, Operand, Verb, choice, flow_name, limit, seconds, variable, whole
+from elfbook.notebook.grammar import (
+    Flag,
+    Operand,
+    Verb,
+    choice,
+    flow_name,
+    limit,
+    seconds,
+    size_in_bytes,
+    variable,
+    whole,
+)
 from elfbook.notebook.policies import ON_LOST
 
 OUT = Flag("-o", "keep what it returns in VAR", "VAR", variable)
@@ -24,7 +35,8 @@ VERBS: dict[str, Verb] = {
                 Flag(
                     "--elf", "only for the elf of this name; may be given again", "NAME", many=True, of="elf"
                 ),
-                Flag("--keep", "stay when nothing happens; without it they end by themselves"),
+                Flag("--keep", "stay when nothing happens; else they end by themselves"),
+                Flag("--store-limit", "how large the store may grow", "SIZE", size_in_bytes),
                 OUT,
                 QUIET,
             ),

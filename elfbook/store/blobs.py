@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from elfbook.errors import MyceliumError, StoreCorrupt, StoreRegressed
 from elfbook.store.link import NOT_FOUND, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
-from elfbook.store.pressure import GONE, Pressure
+from elfbook.store.pressure import GONE, Gauge
 from elfbook.store.writer import EXPECT
 from elfbook.wire import Names
 
@@ -62,7 +62,7 @@ class Blobs:
 
     link: Link
     names: Names
-    pressure: Pressure
+    gauge: Gauge
 
     async def put(self, digest: str, buffers: Iterable[Buffer], size: int = 0) -> None:
         """Holds afterwards: every chunk of the blob is stored.
@@ -97,9 +97,7 @@ class Blobs:
     async def _put_chunk(self, digest: str, index: int, chunk: Buffer) -> None:
         subject = self.names.chunk(digest, index)
         try:
-            await self.pressure.store(
-                self.link, self.names.blobs, lambda: self.link.send(subject, chunk, {EXPECT: "0"})
-            )
+            await self.gauge.store(self.link, lambda: self.link.send(subject, chunk, {EXPECT: "0"}))
         except Refused as error:
             if (
                 error.code != WRONG_LAST_SEQUENCE

@@ -318,6 +318,15 @@ class Link:
 
         return undo
 
+    async def answers(self, timeout_s: float) -> bool:
+        """True when the server itself answers within the time, whatever its streams do."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.nc.flush()
+        except (OSError, nats.errors.Error):  # TimeoutError is an OSError
+            return False
+        return self.nc.is_connected
+
     async def flush(self) -> None:
         await self.nc.flush()
 

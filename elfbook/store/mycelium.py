@@ -19,160 +19,25 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
-from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreCorrupt, Untrusted
+from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
 from elfbook.facts import AnyEvent, Claimed, ClaimedTogether, EndedTogether, SlotTaken, Stored, told
-from elfbook.model import INLINE_LIMIT, Beat, Dispatch, LotOffer, Manifest, Output, Settled, ValueRef
-from elfbook.store.address import UNVERIFIED, Address, read_durability
-from elfbook.store.beside import Beside
-from elfbook.store.blobs import Blobs
-from elfbook.store.follow import FROM_NOW, RETRY_S, Follower, Taker
-from elfbook.store.greeting import no_jetstream, shown
-from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Link, Message, Refused, Unanswered, refusal
-from elfbook.store.marks import Mark
-from elfbook.store.pressure import Pressure, no_room
-from elfbook.store.streams import Streams
-from elfbook.store.writer import Among, Conflict, Writer
-from elfbook.wire import Names, decode, decode_record, decode_sealed, digest_of, encode, encode_sealed
+from elfbook.model import Beat, Dispatch, LotOffer, Manifest, Output, Settled
+from elfbook.store.address import Address, read_durability
+from elfbook.store.follow import FROM_NOW, Follower, Taker
+from elfbook.store.ground import Ground
+from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Message, Refused, refusal
+from elfbook.store.writer import Among, Conflict
+from elfbook.wire import decode, decode_record, decode_sealed, encode, encode_sealed
 
 log = logging.getLogger("elfbook")
 
-ATOMIC_SINCE = (2, 12, 1)
-
 
 @dataclass(eq=False)
-class Mycelium:
+class Mycelium(Ground):
     """One namespace on one server, with everything a process needs to take part."""
-
-    link: Link
-    names: Names
-    key: bytes
-    address: Address
-    durability: str
-    """`durable`, `fast`, or `unverified` when the server does not say."""
-    streams: Streams
-    pressure: Pressure
-    """What keeps the store from taking more, if anything does."""
-    jobs: Writer
-    runs: Writer
-    epoch: int = 0
-    """Larger whenever the store is another one or has gone backwards: (epoch, sequence) always grows.
-    Read when this opens and after each reconnect."""
-    _beside: Beside = field(default_factory=Beside)
-    _locate: Callable[[], str | None] | None = None
-    _bulk: Link | None = None
-    _bulk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @classmethod
-    async def open(
-        cls,
-        address: Address,
-        *,
-        key: bytes,
-        namespace: str = "main",
-        name: str = "elfbook",
-        locate: Callable[[], str | None] | None = None,
-        timeout_s: float = 5.0,
-    ) -> Mycelium:
-        """Connected, streams there, durability read from the server."""
-        link = await Link.open(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=name,
-            locate=locate,
-            timeout_s=timeout_s,
-        )
-        names = Names(namespace)
-        version = link.nc.connected_server_version
-        atomic = (version.major, version.minor, version.patch) >= ATOMIC_SINCE
-        pressure = Pressure()
-        made = cls(
-            link=link,
-            names=names,
-            key=key,
-            address=address,
-            durability=UNVERIFIED,
-            streams=Streams(link, names, atomic),
-            pressure=pressure,
-            jobs=Writer(link, names.jobs, pressure, atomic),
-            runs=Writer(link, names.runs, pressure, atomic),
-            _locate=locate,
-        )
-        try:
-            await made._begin()
-        except BaseException:
-            await made.close()
-            raise
-        return made
-
-    async def _begin(self) -> None:
-        """Holds afterwards: all is as `open` says."""
-        self.durability = await read_durability(self.address)
-        try:
-            await self.streams.ensure()
-        except Unanswered as error:
-            raise MyceliumUnreachable(
-                f"the NATS server at {shown(self.address.url)} does not answer: {error}",
-                hint="It may be overloaded or still starting. See its log, then try again.",
-            ) from error
-        except Refused as error:
-            if error.code in TOO_MUCH:
-                raise no_room(str(error)) from error
-            raise no_jetstream(self.address.url, self.link.user, error) from error
-        await self.link.subscribe(self.names.epoch, self._hear_epoch)
-        self.link.on_return.append(self._back)
-        self.epoch = await self.streams.epoch()
-        self.jobs.start()
-        self.runs.start()
-
-    async def close(self) -> None:
-        await self._beside.close()
-        await self.jobs.close()
-        await self.runs.close()
-        for link in (self._bulk, self.link):
-            if link:
-                await link.close()
-
-    # ------------------------------------------------------------------ streams
-
-    async def ensure_work(self) -> None:
-        """The work queue exists; it has to be made anew after each server restart."""
-        await self.streams.ensure_work()
-
-    async def marks(self) -> dict[str, Mark]:
-        """How far each of the streams that are never trimmed has come."""
-        return await self.streams.marks()
-
-    async def renew_epoch(self, above: int = 0) -> None:
-        """Holds afterwards: the store's epoch is larger than ever, and whoever is connected hears of it."""
-        self.epoch = await self.streams.renew_epoch(max(above, self.epoch))
-        await self.link.publish(self.names.epoch, b"%d" % self.epoch)
-
-    async def barrier(self) -> int:
-        """The sequence of a record written now.
-
-        Who has read JOBS up to it has read all that was stored before the call. `end_of` does
-        not promise that: a server that has just started may not know its newest records yet.
-        """
-        return await self.jobs.write(self.names.barrier, b"", None)
-
-    def _hear_epoch(self, message: Message) -> None:
-        if message.data.isdigit():
-            self.epoch = max(self.epoch, int(message.data))
-
-    def _back(self) -> None:
-        self._beside.run(self._read_epoch())
-
-    async def _read_epoch(self) -> None:
-        while True:
-            try:
-                self.epoch = max(self.epoch, await self.streams.epoch())
-                return
-            except (Unanswered, Refused):
-                await asyncio.sleep(RETRY_S)
 
     # ------------------------------------------------------------------ runs
 
@@ -326,44 +191,11 @@ class Mycelium:
         """Holds afterwards: the outputs are stored; MyceliumError when the store refuses."""
         names, data = self.names, encode(outputs)
         try:
-            await self.pressure.store(
-                self.link, names.output, lambda: self.link.send(names.output_of(run, job), data)
+            await self.pressure.of(names.output).store(
+                self.link, lambda: self.link.send(names.output_of(run, job), data)
             )
         except Refused as error:
             raise MyceliumError(f"the server refused a job's output: {error}") from error
-
-    # ------------------------------------------------------------------ values
-
-    async def blobs(self) -> Blobs:
-        """The way to large values, over a second connection."""
-        async with self._bulk_lock:
-            if self._bulk is None:
-                self._bulk = await Link.open(
-                    self.address.url,
-                    user=self.address.user,
-                    password=self.address.password,
-                    name="elfbook values",
-                    locate=self._locate,
-                )
-        return Blobs(self._bulk, self.names, self.pressure)
-
-    async def put(
-        self, buffers: Iterable[bytes | memoryview], preview: str = "", *, inline: bool = True
-    ) -> ValueRef:
-        """The buffers as a value: inside the reference when small, as a stored blob otherwise."""
-        buffers = list(buffers)
-        size = sum(memoryview(b).nbytes for b in buffers)
-        digest = digest_of(*buffers)
-        if inline and size <= INLINE_LIMIT:
-            return ValueRef(digest=digest, size=size, preview=preview, inline=b"".join(buffers))
-        await (await self.blobs()).put(digest, buffers)
-        return ValueRef(digest=digest, size=size, preview=preview)
-
-    async def fetch(self, ref: ValueRef) -> bytes | bytearray:
-        """The bytes a reference names, checked against its hash; a bytearray is the caller's own."""
-        if ref.inline is not None:
-            return ref.inline
-        return await (await self.blobs()).get(ref.digest, ref.size)
 
     # ------------------------------------------------------------------ who is there
 

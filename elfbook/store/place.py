@@ -81,6 +81,20 @@ class Place:
         return self.state_dir / "marks.json"
 
     @property
+    def losses_file(self) -> Path:
+        """What the store has lost; who knows it may remove the file."""
+        return self.state_dir / "losses.json"
+
+    @property
+    def limit_file(self) -> Path:
+        return self.state_dir / "limit.json"
+
+    @property
+    def store(self) -> Path:
+        """What the embedded server keeps."""
+        return self.state_dir / "store"
+
+    @property
     def logs(self) -> Path:
         return self.state_dir / "logs"
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreFull, StoreRegressed
+from elfbook.model import Struct
 from elfbook.store.link import NOT_FOUND, TOO_MUCH, UNDER_WAY, Link, Refused, Unanswered, refusal, reply_of
 
 SILENT_S = 3.0
@@ -48,6 +49,21 @@ class Trouble(StrEnum):
 GONE = "Somebody has deleted it. Bring back a copy of the whole store, or begin anew:  %elf doctor  says how."
 
 
+class Silent(Unanswered):
+    """The connection was there all the time, and no answer came."""
+
+
+class Complaint(Struct, frozen=True):
+    """What a process says of the store that does not take what it has; `trouble` is empty when it does."""
+
+    who: str
+    trouble: str
+    words: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.trouble} ({self.words})" if self.words else self.trouble
+
+
 def no_room(words: str) -> StoreFull:
     """A refusal for want of room, which `words` says in the server's own."""
     return StoreFull(f"{Trouble.FULL}: {words}", hint=MAKE_ROOM)
@@ -55,14 +71,48 @@ def no_room(words: str) -> StoreFull:
 
 @dataclass(eq=False)
 class Pressure:
-    """What one process knows of its store's readiness to take more."""
+    """What one process knows of its store's readiness to take more, stream by stream."""
 
     patience_s: float = PATIENCE_S
     """How long a write is kept and tried again before it fails."""
+    on_change: list[Callable[[], None]] = field(default_factory=list)
+    _gauges: dict[str, Gauge] = field(default_factory=dict)
+
+    def of(self, stream: str) -> Gauge:
+        """What is known of one stream."""
+        return self._gauges.setdefault(stream, Gauge(self, stream))
+
+    @property
+    def worst(self) -> Gauge | None:
+        """A stream that takes nothing; None when all do."""
+        return next((gauge for gauge in self._gauges.values() if gauge.trouble), None)
+
+    @property
+    def trouble(self) -> Trouble:
+        return self.worst.trouble if self.worst else Trouble.NONE
+
+    @property
+    def why(self) -> str:
+        """One sentence about what keeps the store from taking more; empty when nothing does."""
+        return self.worst.why if self.worst else ""
+
+    def complaint(self, who: str) -> Complaint:
+        """The present state, for others to hear."""
+        worst = self.worst
+        return Complaint(who, str(worst.trouble), worst.words) if worst else Complaint(who, "")
+
+
+@dataclass(eq=False)
+class Gauge:
+    """Whether one stream takes what it is given, and who waits until it does."""
+
+    pressure: Pressure
+    stream: str
     trouble: Trouble = Trouble.NONE
     words: str = ""
     """More about it, from the server."""
-    on_change: list[Callable[[], None]] = field(default_factory=list)
+    noticed_at: float = 0.0
+    """When this became so (monotonic)."""
     _scout: object = None
     """Who tries again while the others wait."""
     _kept: set[object] = field(default_factory=set)
@@ -86,35 +136,34 @@ class Pressure:
             case _:
                 kind, hint = StoreFull, MAKE_ROOM
         why = self.why or "the server's answers are lost"
-        return kind(f"{why}. What was to be stored was not, for {self.patience_s:g} s", hint=hint)
+        return kind(f"{why}. What was to be stored was not, for {self.pressure.patience_s:g} s", hint=hint)
 
     # ------------------------------------------------------------------ writing
 
-    async def store(self, link: Link, stream: str, send: Callable[[], Awaitable[asyncio.Future]]) -> dict:
+    async def store(self, link: Link, send: Callable[[], Awaitable[asyncio.Future]]) -> dict:
         """The server's answer to what `send` sends, sent again until it is stored.
 
         Refused for another reason than want of room; the error of `error` when patience ends.
         """
-        who, since = object(), 0.0
+        who, since = object(), time.monotonic()
         try:
             while True:
                 try:
-                    return await self.answer(link, stream, await send())
+                    return await self.answer(link, await send())
                 except Unanswered as error:
-                    await self.missed(link, stream, str(error))
+                    await self.missed(link, error)
                 except Refused as error:
                     if error.code not in TOO_MUCH:
                         raise
                     self.refused(error)
                 except AccessDenied as error:
                     self.denied(error)
-                since = since or time.monotonic()
                 if not await self.again(who, since):
                     raise self.error()
         finally:
             self.done(who)
 
-    async def answer(self, link: Link, stream: str, reply: asyncio.Future) -> dict:
+    async def answer(self, link: Link, reply: asyncio.Future) -> dict:
         """What the server says to a message for a stream; Refused or Unanswered."""
         try:
             done, _ = await asyncio.wait([reply], timeout=SILENT_S)
@@ -122,8 +171,11 @@ class Pressure:
             reply.cancel()
             raise
         if not done:
-            await self._ask(link, stream, Trouble.SILENT)
-        message = await reply_of(reply, ANSWER_S - SILENT_S)
+            await self._ask(link, Trouble.SILENT)
+        try:
+            message = await reply_of(reply, ANSWER_S - SILENT_S)
+        except Unanswered as error:
+            raise Silent(str(error)) if reply.cancelled() else error from None
         if not message.data:
             raise Unanswered("the stream is not there")
         answer = json.loads(message.data)
@@ -146,39 +198,45 @@ class Pressure:
     def denied(self, error: AccessDenied) -> None:
         self._note(Trouble.DENIED, str(error))
 
-    async def missed(self, link: Link, stream: str, words: str) -> None:
-        """An answer was lost together with its connection, or nobody was there to give it."""
-        await self._ask(link, stream, self.trouble, words)
+    async def missed(self, link: Link, error: Unanswered) -> None:
+        """An answer never came, was lost with its connection, or nobody was there to give it."""
+        await self._ask(link, Trouble.SILENT if isinstance(error, Silent) else self.trouble, str(error))
 
-    async def _ask(self, link: Link, stream: str, otherwise: Trouble, words: str = "") -> None:
+    async def _ask(self, link: Link, otherwise: Trouble, words: str = "") -> None:
         """Find out whether the server answers at all and has the stream; if so, it is `otherwise`."""
+        if not await link.answers(PROBE_S):
+            self._note(Trouble.DENIED if link.denied else Trouble.AWAY, words)
+            return
         try:
-            await link.api(f"STREAM.INFO.{stream}", timeout_s=PROBE_S)
-        except AccessDenied as error:
-            self.denied(error)
-        except Unanswered as error:
-            self._note(Trouble.AWAY, words or str(error))
+            # What cannot store may be slow to speak of itself, so silence means nothing here.
+            await link.api(f"STREAM.INFO.{self.stream}", timeout_s=PROBE_S)
         except Refused as error:
-            self._note(*((Trouble.GONE, stream) if error.code in NOT_FOUND else (Trouble.AWAY, str(error))))
-        else:
-            self._note(otherwise, self.words if otherwise is self.trouble else "")
+            self._note(
+                *((Trouble.GONE, self.stream) if error.code in NOT_FOUND else (Trouble.AWAY, str(error)))
+            )
+            return
+        except (Unanswered, AccessDenied):
+            pass
+        self._note(otherwise, self.words if otherwise is self.trouble else "")
 
     def _note(self, trouble: Trouble, words: str = "") -> None:
         if (trouble, words) != (self.trouble, self.words):
             self.trouble, self.words = trouble, words
+            self.noticed_at = time.monotonic()
             if trouble:
                 self._better.clear()
             else:
                 self._better.set()
-            for call in list(self.on_change):
+            for call in list(self.pressure.on_change):
                 call()
 
     # ------------------------------------------------------------------ patience
 
     async def again(self, who: object, since: float) -> bool:
         """True when `who`, kept since then (monotonic), is to try again; False when it waited enough."""
-        patience = min(self.patience_s, GONE_S) if self.trouble is Trouble.GONE else self.patience_s
-        left = since + patience - time.monotonic()
+        left = since + self.pressure.patience_s - time.monotonic()
+        if self.trouble is Trouble.GONE:
+            left = min(left, self.noticed_at + GONE_S - time.monotonic())
         if left <= 0:
             return False
         self._kept.add(who)

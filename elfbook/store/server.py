@@ -30,12 +30,17 @@ accounts {{
   SYSTEM: {{ users: [ {{ user: "system", password: "{system_password}" }} ] }}
 }}
 system_account: SYSTEM
-jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
+jetstream {{ store_dir: "{store}", sync_interval: {sync}, max_file: {limit} }}
 pid_file: "{pid_file}"
 log_file: "{log_file}"
 logfile_size_limit: 10MB
 """
 KEPT_ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "XDG_DATA_HOME")
+
+
+SPARED = 0.1
+SPARED_BYTES = 2 * 1000**3
+"""Of the disk stays free for others: a tenth, and no more than this."""
 
 
 def server_program() -> str:
@@ -121,6 +126,7 @@ def _start(place: Place, facts: dict | None, mode: str) -> None:
             "system_password": secrets.token_urlsafe(24),
             "port": -1,
         }
+        facts["limit"] = store_limit(place)
         port = facts["port"] if facts["port"] > 0 and _free(facts["port"]) else -1
         process = _launch(place, facts, port, mode, life)
         facts["port"] = _wait_for_port(place, process)
@@ -129,6 +135,40 @@ def _start(place: Place, facts: dict | None, mode: str) -> None:
         write_json(place.server_file, facts)
     finally:
         os.close(life)
+
+
+def store_limit(place: Place) -> int:
+    """Bytes that the store may take: what was asked for, else what leaves the disk some room.
+
+    JetStream then says that it is full. A disk that is full without its knowledge silences it.
+    """
+    asked = (read_json(place.limit_file) or {}).get("bytes")
+    if asked:
+        return asked
+    disk = shutil.disk_usage(place.state_dir)
+    return max(0, disk.free + stored_bytes(place) - int(min(SPARED * disk.total, SPARED_BYTES)))
+
+
+def stored_bytes(place: Place) -> int:
+    """What the store takes of the disk."""
+    total = 0
+    for folder, _, files in os.walk(place.store):
+        for file in files:
+            with contextlib.suppress(OSError):  # the server may have removed it in between
+                total += (Path(folder) / file).stat().st_blocks * 512
+    return total
+
+
+def limit_store(place: Place, limit: int) -> None:
+    """Holds afterwards: the place's server, once it is started anew, takes at most so many bytes."""
+    place.prepare()
+    write_json(place.limit_file, {"bytes": limit})
+
+
+def limit_is_new(place: Place) -> bool:
+    """True when the server that runs was started with another limit than was asked for."""
+    asked = (read_json(place.limit_file) or {}).get("bytes")
+    return bool(asked) and asked != (read_json(place.server_file) or {}).get("limit")
 
 
 def _launch(place: Place, facts: dict, port: int, mode: str, life: int) -> subprocess.Popen:
@@ -143,7 +183,8 @@ def _launch(place: Place, facts: dict, port: int, mode: str, life: int) -> subpr
         name=facts["name"],
         password=facts["password"],
         system_password=facts["system_password"],
-        store=place.state_dir / "store",
+        store=place.store,
+        limit=facts["limit"],
         sync="always" if mode == "durable" else '"2m"',
         pid_file=place.state_dir / "server.pid",
         log_file=place.logs / "server.log",

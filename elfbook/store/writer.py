@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from elfbook.errors import AccessDenied, MyceliumError
 from elfbook.store.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
-from elfbook.store.pressure import Pressure
+from elfbook.store.pressure import Gauge, Pressure
 
 BATCH_MESSAGES = 400
 """The server's limit is 1,000 messages a batch."""
@@ -61,8 +61,7 @@ class Write:
 
     messages: tuple[Record, ...]
     done: asyncio.Future
-    since: float = 0.0
-    """When the store first failed to take it (monotonic)."""
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def bytes(self) -> int:
@@ -78,12 +77,16 @@ class Writer:
     pressure: Pressure
     atomic: bool = True
     """False on servers before 2.12.1, which know no atomic batches."""
+    gauge: Gauge = field(init=False)
     _waiting: deque[Write] = field(default_factory=deque)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _units: set[asyncio.Task] = field(default_factory=set)
     _loop: asyncio.Task | None = None
     _mark: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _batch: itertools.count = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.gauge = self.pressure.of(self.stream)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop().create_task(self._run(), name=f"writer {self.stream}")
@@ -174,12 +177,12 @@ class Writer:
                 except Unanswered as error:
                     await self._after_silence(write, error)
                 except AccessDenied as error:
-                    self.pressure.denied(error)
+                    self.gauge.denied(error)
                     await self._keep(write)
                 except MyceliumError as error:  # too large, for one: no other write's fault
                     _fail(write, error)
         finally:
-            self.pressure.done(write)
+            self.gauge.done(write)
 
     async def _send(self, write: Write) -> int:
         if len(write.messages) > 1 and self.atomic:
@@ -206,7 +209,7 @@ class Writer:
             else:
                 self._stored(write, seq)
         elif error.code in TOO_MUCH:
-            self.pressure.refused(error)
+            self.gauge.refused(error)
             await self._keep(write)
         else:
             _fail(write, MyceliumError(f"the server refused a record: {error}"))
@@ -219,14 +222,13 @@ class Writer:
                 return
         except (Unanswered, AccessDenied):
             pass  # what is asked next says the same
-        await self.pressure.missed(self.link, self.stream, str(error))
+        await self.gauge.missed(self.link, error)
         await self._keep(write)
 
     async def _keep(self, write: Write) -> None:
         """Wait until it is time to try again; the write has failed if that took too long."""
-        write.since = write.since or time.monotonic()
-        if not await self.pressure.again(write, write.since):
-            _fail(write, self.pressure.error())
+        if not await self.gauge.again(write, write.since):
+            _fail(write, self.gauge.error())
 
     async def _mine(self, write: Write) -> int | None:
         """The sequence of the first message if the store holds exactly what I wrote."""
@@ -236,7 +238,7 @@ class Writer:
 
     async def _send_single(self, subject: str, data: bytes, expect: Expected) -> int:
         reply = await self.link.send(subject, data, headers_of(expect) or None)
-        return (await self.pressure.answer(self.link, self.stream, reply))["seq"]
+        return (await self.gauge.answer(self.link, reply))["seq"]
 
     async def _send_batch(self, messages: list[Record]) -> int:
         """Store all or nothing; gives the last message's sequence."""
@@ -249,7 +251,7 @@ class Writer:
             else:
                 headers["Nats-Batch-Commit"] = "1"
                 reply = await self.link.send(subject, data, headers)
-        return (await self.pressure.answer(self.link, self.stream, reply))["seq"]
+        return (await self.gauge.answer(self.link, reply))["seq"]
 
 
 def _fail(write: Write, error: Exception) -> None:

@@ -18,6 +18,8 @@ from elfbook.store.place import Place
 
 log = logging.getLogger("elfbook")
 
+PATIENCE_S = 3600.0
+"""So long a worker or scheduler keeps what a store does not take, and tries again."""
 GONE_LOOK_S = 1.0
 NOT_INHERITED = ("JPY_", "PYTEST_", "ELFBOOK_DISPLAY", "MPLBACKEND", "JUPYTER_TOKEN", "JUPYTERHUB_")
 """Of the notebook's environment: what would bind workers to one kernel, test or session."""
@@ -64,6 +66,7 @@ async def until_stopped(
         name=f"elfbook {name}",
         locate=place.locate,
     )
+    mycelium.pressure.patience_s = PATIENCE_S
     watch = asyncio.create_task(_until_place_is_gone(place, mycelium, stop))
     try:
         await work(mycelium, stop)

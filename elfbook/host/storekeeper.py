@@ -1,0 +1,146 @@
+"""The host's care for its store: what it has lost, its epoch, and room for more.
+
+A server whose disk was full does not store again by itself once there is room: it has to be
+started anew. What its clients could not store meanwhile they have kept, and store it then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from elfbook.errors import ElfbookError, MyceliumError, StoreCorrupt
+from elfbook.store.link import Message, Refused, Unanswered
+from elfbook.store.marks import Marks, losses, remembered
+from elfbook.store.mycelium import Mycelium
+from elfbook.store.place import Place, read_json, write_json
+from elfbook.store.pressure import Complaint, Trouble
+from elfbook.store.server import ensure_server, limit_is_new, stop_server
+from elfbook.wire import decode
+from elfbook.words import listing, size
+
+log = logging.getLogger("elfbook")
+
+MARK_EVERY_S = 5.0
+ROOM_LOOK_S = 0.5
+COMPLAINT_S = 6.0
+"""A complaint that was not repeated for so long is over."""
+SILENT_S = 2.0
+"""A store has to be silent for so long before its server is started anew, once its disk has room."""
+RESTART_EVERY_S = 20.0
+ROOM = 0.1
+ROOM_BYTES = 64 * 1000**2
+"""Room is: a tenth of the disk, or this, whichever is less."""
+
+
+@dataclass(eq=False)
+class Storekeeper:
+    """Looks after the store of one place for as long as its host runs."""
+
+    place: Place
+    mycelium: Mycelium
+    restarted: Callable[[], None]
+    """Called after the embedded server was started anew."""
+    losses: list[str] = field(default_factory=list)
+    """What the store has lost, a sentence each, until somebody removes the file of it."""
+    _complaints: dict[str, tuple[float, Complaint]] = field(default_factory=dict)
+    _silent_since: float = 0.0
+    _restarted_at: float = float("-inf")
+
+    async def begin(self) -> None:
+        """Holds afterwards: what was lost before now is known."""
+        self.losses = list((read_json(self.place.losses_file) or {}).get("losses", ()))
+        await self.mycelium.link.subscribe(self.mycelium.names.trouble, self._hear)
+        await self.compare()
+
+    async def keep_comparing(self) -> None:
+        while True:
+            await asyncio.sleep(MARK_EVERY_S)
+            with contextlib.suppress(Unanswered, Refused, MyceliumError, OSError):  # the disk may be full
+                await self.compare()
+
+    # ------------------------------------------------------------------ losses
+
+    async def compare(self) -> None:
+        """Notice a store that is shorter than it was, and remember how far it has come now."""
+        before = remembered(read_json(self.place.marks_file) or {})
+        now = await self.mycelium.marks()
+        lost = losses(before.streams, now)
+        fresh = [line for line in lost if line not in self.losses]
+        for line in fresh:
+            log.error("%s", line)
+        if fresh:
+            self.losses += fresh
+            write_json(self.place.losses_file, {"losses": self.losses})
+        epoch = await self.mycelium.streams.epoch()
+        if epoch and (lost or epoch < before.epoch):
+            await self.mycelium.renew_epoch(before.epoch)
+        # A stream that is gone stays in mind: whoever makes it anew must not make it look whole.
+        after = Marks(streams=before.streams | now, epoch=max(before.epoch, self.mycelium.epoch))
+        if after != before:
+            write_json(self.place.marks_file, msgspec.to_builtins(after))
+
+    # ------------------------------------------------------------------ room
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the store from taking more, as those say who have something to store."""
+        now = time.monotonic()
+        said = [each for at, each in self._complaints.values() if now - at < COMPLAINT_S]
+        if self.mycelium.link.denied is not None:
+            return str(self.mycelium.link.denied)
+        if not said:
+            return ""
+        room = "" if self.place.url else f"; {size(self._disk().free)} are free on its disk"
+        who = listing(sorted(each.who.removeprefix("elfbook ") for each in said))
+        return f"{said[0]}{room}; kept until then is what the {who} would store"
+
+    def _hear(self, message: Message) -> None:
+        with contextlib.suppress(StoreCorrupt):
+            said = decode(message.data, Complaint)
+            if said.trouble:
+                self._complaints[said.who] = (time.monotonic(), said)
+            else:
+                self._complaints.pop(said.who, None)
+
+    async def mind_room(self) -> None:
+        """Start the embedded server anew when that lets it store again, or take more than before."""
+        while not self.place.url:
+            await asyncio.sleep(ROOM_LOOK_S)
+            if limit_is_new(self.place):
+                await self._restart("it has another limit now")
+            elif self._is_silent() and self._has_room():
+                await self._restart("its disk was full and has room again")
+        await asyncio.Event().wait()
+
+    def _is_silent(self) -> bool:
+        now = time.monotonic()
+        kinds = {said.trouble for at, said in self._complaints.values() if now - at < COMPLAINT_S}
+        if Trouble.SILENT not in kinds:
+            self._silent_since = now
+        return now - self._silent_since > SILENT_S and now - self._restarted_at > RESTART_EVERY_S
+
+    def _has_room(self) -> bool:
+        disk = self._disk()
+        return disk.free > min(ROOM * disk.total, ROOM_BYTES)
+
+    def _disk(self) -> shutil._ntuple_diskusage:
+        return shutil.disk_usage(self.place.state_dir)
+
+    async def _restart(self, why: str) -> None:
+        log.warning("nats-server is started anew: %s", why)
+        self._restarted_at = time.monotonic()
+        try:
+            await asyncio.to_thread(stop_server, self.place)
+            await asyncio.to_thread(ensure_server, self.place)
+        except (ElfbookError, OSError) as error:
+            log.error("nats-server could not be started anew: %s", error)
+        self._complaints.clear()
+        self.restarted()
