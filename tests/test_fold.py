@@ -10,12 +10,17 @@ from collections.abc import Callable
 from types import FrameType
 
 import pytest
+from msgspec.structs import replace
 
 from elfbook.errors import InternalError
 from elfbook.facts import (
+    LOT,
     AnyEvent,
     Cancelled,
     Claimed,
+    ClaimedTogether,
+    EndedTogether,
+    Ending,
     Failed,
     Lost,
     Released,
@@ -24,6 +29,8 @@ from elfbook.facts import (
     State,
     Stored,
     Succeeded,
+    Success,
+    told,
 )
 from elfbook.log.fold import (
     Offer,
@@ -39,6 +46,7 @@ from elfbook.log.fold import (
     to_cancel,
     to_reopen,
 )
+from elfbook.log.states import counts_still
 from elfbook.model import Graph, JobSpec, Policy, ValueRef
 
 CLAIMED, RELEASED, SUCCEEDED = Claimed("n", worker="w1"), Released("n"), Succeeded("n", worker="w1")
@@ -70,6 +78,11 @@ class Told:
             actions = fold(self.state, Stored(number, self.seq, 100.0 + self.seq, event))
         return actions
 
+    def together(self, number: int, event: AnyEvent, rests_on: int) -> list[Offer | Skip]:
+        """What a fact that was told together with others makes due."""
+        self.seq += 1
+        return fold(self.state, Stored(number, self.seq, 100.0 + self.seq, event, rests_on))
+
     def states(self) -> str:
         return " ".join(now.state for now in self.state.jobs)
 
@@ -85,8 +98,15 @@ WAYS: dict[str, list[AnyEvent]] = {
     "skipped": [SKIPPED],
 }
 FACTS: dict[str, AnyEvent] = {
-    "claimed": CLAIMED, "released": RELEASED, "succeeded": SUCCEEDED, "failed": FAILED, "final": BROKEN,
-    "lost": LOST, "skipped": SKIPPED, "cancelled": CANCELLED, "reopened": REOPENED,
+    "claimed": CLAIMED,
+    "released": RELEASED,
+    "succeeded": SUCCEEDED,
+    "failed": FAILED,
+    "final": BROKEN,
+    "lost": LOST,
+    "skipped": SKIPPED,
+    "cancelled": CANCELLED,
+    "reopened": REOPENED,
 }
 # "-" where the fact is ignored; `failed` and `lost` with budget left.
 TABLE = """
@@ -139,6 +159,129 @@ def test_a_fact_about_no_job_is_our_bug() -> None:
     for number in (-1, 1):
         with pytest.raises(InternalError, match=f"job {number} of 1"):
             fold(start(graph(job())), Stored(number, 1, 0.0, CLAIMED))
+
+
+# ---------------------------------------------------------------------------- facts told together
+
+# In words, what was told before (each with what it rested on; None for a record of the job's own), the
+# fact, what it rests on (a claim on an own record, an end on its claim), and whether it counts.
+RESTING: list[tuple[str, list[tuple[AnyEvent, int | None]], AnyEvent, int, bool]] = [
+    ("a job without a record", [], CLAIMED, 0, True),
+    ("another record than it has", [], CLAIMED, 1, False),
+    ("its own record", [(CLAIMED, None), (RELEASED, None)], CLAIMED, 2, True),
+    ("an own record that is not the last", [(CLAIMED, None), (RELEASED, None)], CLAIMED, 1, False),
+    ("a job that another claim of many holds", [(CLAIMED, 0)], CLAIMED, 0, False),
+    ("a job with a claim of its own", [(CLAIMED, None)], CLAIMED, 1, False),
+    ("given back by the claim before", [(CLAIMED, 0), (RELEASED, 1)], CLAIMED, 0, True),
+    ("given back, resting on the claim", [(CLAIMED, 0), (RELEASED, 1)], CLAIMED, 1, False),
+    ("lost by its own record", [(CLAIMED, 0), (LOST, None)], CLAIMED, 2, True),
+    ("lost since the offer", [(CLAIMED, 0), (LOST, None)], CLAIMED, 0, False),
+    ("cancelled", [(CANCELLED, None)], CLAIMED, 1, False),
+    ("done", [(CLAIMED, 0), (SUCCEEDED, 1)], CLAIMED, 0, False),
+    ("failed", [(CLAIMED, 0), (BROKEN, 1)], CLAIMED, 0, False),
+    ("reopened", [(CANCELLED, None), (REOPENED, None)], CLAIMED, 2, True),
+    ("reopened since the offer", [(CANCELLED, None), (REOPENED, None)], CLAIMED, 0, False),
+    *(
+        (f"{event.__class__.__name__} after {name}", facts, event, claim, counts)
+        for event in (SUCCEEDED, FAILED, BROKEN, LOST, RELEASED)
+        for name, facts, claim, counts in [
+            ("its claim", [(CLAIMED, 0)], 1, True),
+            ("the claim before it", [(CLAIMED, 0), (RELEASED, 1), (CLAIMED, 0)], 1, False),
+            ("the second claim", [(CLAIMED, 0), (RELEASED, 1), (CLAIMED, 0)], 3, True),
+            ("no claim", [], 0, False),
+            ("the end of its claim", [(CLAIMED, 0), (SUCCEEDED, 1)], 1, False),
+            ("a failure", [(CLAIMED, 0), (FAILED, 1)], 1, False),
+            ("a loss", [(CLAIMED, 0), (LOST, None)], 1, False),
+            ("a cancel", [(CLAIMED, 0), (CANCELLED, None)], 1, False),
+            ("a skip", [(CLAIMED, 0), (SKIPPED, None)], 1, False),
+            ("a retry", [(CLAIMED, 0), (REOPENED, None)], 1, False),
+            ("a claim of its own over it", [(CLAIMED, 0), (CLAIMED, None)], 1, False),
+            ("a claim that did not count", [(CLAIMED, 0), (CLAIMED, 0)], 1, True),
+            ("only a claim that did not count", [(CLAIMED, None), (CLAIMED, 1)], 2, False),
+        ]
+    ),
+]
+
+
+LEADS_TO: dict[type, Callable[[AnyEvent], str]] = {
+    Claimed: lambda _: "running",
+    Succeeded: lambda _: "done",
+    Released: lambda _: "waiting",
+    Lost: lambda _: "waiting",
+    Failed: lambda event: "failed" if event.final else "waiting",
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "event", "rests_on", "counts"), [row[1:] for row in RESTING], ids=[row[0] for row in RESTING]
+)
+def test_what_is_told_together_counts_while_it_rests_on_what_is_so(
+    facts: list[tuple[AnyEvent, int | None]], event: AnyEvent, rests_on: int, counts: bool
+) -> None:
+    run = Told(job(), policy=Policy(retries=9, lost_retries=9, backoff_s=0.0))
+    for each, over in facts:
+        run(0, each) if over is None else run.together(0, each, over)
+    now = run.state.jobs[0]
+    before = replace(now)
+    assert counts_still(now, Stored(0, run.seq + 1, 0.0, event, rests_on)) is counts
+    actions = run.together(0, event, rests_on)
+    if not counts:
+        assert actions == []
+        assert replace(now, upto=0) == replace(before, upto=0)
+        return
+    assert (now.event, now.mark, now.seq) == (event, run.seq, before.seq), "it is no record of the job's own"
+    assert now.held == (run.seq if event is CLAIMED else 0)
+    assert now.state == LEADS_TO[type(event)](event)
+    offers = [Offer(0, now.seq, now.attempt + 1, now.not_before)] if now.state == "waiting" else []
+    assert actions == offers
+
+
+def test_of_two_ends_in_one_message_the_one_that_counts_counts() -> None:
+    """A worker may tell what came of an earlier claim together with the end of its present one."""
+    for first in (1, 3):
+        run = Told(job())
+        run.together(0, CLAIMED, 0)
+        run(0, LOST)
+        run.together(0, CLAIMED, 2)
+        for claim in (first, 4 - first):
+            fold(run.state, Stored(0, 4, 104.0, SUCCEEDED, claim))
+        assert run.states() == "done"
+        assert run.state.jobs[0].attempt == 2
+
+
+def test_claims_and_own_records_move_a_lot_on_and_shared_ends_do_not() -> None:
+    run = Told(*(job() for _ in range(LOT + 1)))
+    assert run.state.lots == [0, 0]
+    run.together(0, CLAIMED, 0)
+    run.together(1, CLAIMED, 0)
+    assert run.state.lots == [2, 0]
+    run.together(0, SUCCEEDED, 1)
+    assert run.state.lots == [2, 0]
+    run(LOT, CLAIMED)
+    assert run.state.lots == [2, 4]
+    run(1, CANCELLED)
+    run(1, SUCCEEDED)  # ignored, and a record under the lot's prefix all the same
+    assert run.state.lots == [6, 4]
+    run.together(1, CLAIMED, 0)  # ignored, and a message under it as well
+    assert run.state.lots == [7, 4]
+
+
+def test_each_message_tells_its_facts() -> None:
+    claim = ClaimedTogether("n", "w1", ((3, 0, 1), (5, 7, 2)))
+    assert told(claim, -1, 9, 1.5) == [
+        Stored(3, 9, 1.5, Claimed("n", 1, "w1"), 0),
+        Stored(5, 9, 1.5, Claimed("n", 2, "w1"), 7),
+    ]
+    values = (ValueRef("a", 1), ValueRef("b", 2))
+    ended = EndedTogether(
+        "n", "w1", "r1", values, (Success(9, 5, 1, 0.5), Success(9, 3, 0, 0.25)), (Ending(8, 4, LOST),)
+    )
+    assert told(ended, -1, 10, 2.5) == [
+        Stored(5, 10, 2.5, Succeeded("n", 0, values[1], "w1", 0.5, "r1"), 9),
+        Stored(3, 10, 2.5, Succeeded("n", 0, values[0], "w1", 0.25, "r1"), 9),
+        Stored(4, 10, 2.5, LOST, 8),
+    ]
+    assert told(FAILED, 2, 3, 0.5) == [Stored(2, 3, 0.5, FAILED)]
 
 
 # ---------------------------------------------------------------------------- attempts and budgets
@@ -560,6 +703,7 @@ def lines_run(work: Callable[[], object]) -> int:
 
 def whole_run(jobs: list[JobSpec], *, broken: int | None = None) -> Callable[[], None]:
     """Run every job in order; with `broken` that one fails and what has to be skipped is."""
+
     def work() -> None:
         run = Told(*jobs)
         due(run.state)

@@ -4,21 +4,32 @@ Two ways in. `logs` are any facts in any order, also such as compare-and-set wou
 repetition and restarts must not matter, and what is due must be what its definition says. `Races`
 writes its log by itself: schedulers act on what the fold told them, workers claim, finish, die and
 wake up, people cancel and retry, all through one compare-and-set; then the guarantees must hold.
+
+In both, some messages are about many jobs: claims of several jobs of a lot, and ends of jobs claimed
+so. Lots have three jobs here, so that a run has several of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import asdict, replace
 
 from elfbook.facts import (
     ENDED,
     AnyEvent,
+    AnyRecord,
     Cancelled,
     Claimed,
+    ClaimedTogether,
+    EndedTogether,
+    Ending,
     Failed,
     Lost,
     Released,
@@ -27,9 +38,14 @@ from elfbook.facts import (
     State,
     Stored,
     Succeeded,
+    Success,
 )
+from elfbook.facts import told as facts_of
+from elfbook.log import fold as fold_module
 from elfbook.log.fold import (
+    TRANSITIONS,
     Action,
+    JobNow,
     Offer,
     RunState,
     Skip,
@@ -40,10 +56,18 @@ from elfbook.log.fold import (
     to_cancel,
     to_reopen,
 )
-from elfbook.model import Graph, JobSpec, Policy
+from elfbook.model import Graph, JobSpec, Policy, ValueRef
 
+LOT = 3
 BAD = {State.FAILED, State.CANCELLED, State.SKIPPED}
 CALM = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_lots() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fold_module, "LOT", LOT)
+        yield
 
 
 # ---------------------------------------------------------------------------- strategies
@@ -59,17 +83,22 @@ def graphs(draw: st.DrawFn, size: int = 7) -> Graph:
         name = draw(st.sampled_from(["", "", "ann", "bob"]))
         jobs.append(
             JobSpec(
-                elf=0, task="task_t", arguments=b"",
-                parents=tuple(sorted(draw(earlier))), after=tuple(sorted(draw(earlier))),
+                elf=0,
+                task="task_t",
+                arguments=b"",
+                parents=tuple(sorted(draw(earlier))),
+                after=tuple(sorted(draw(earlier))),
                 turn=latest.get(name) if name else None,
             )
         )
         latest[name] = job
     policy = Policy(
-        retries=draw(st.integers(0, 2)), lost_retries=draw(st.integers(0, 2)),
+        retries=draw(st.integers(0, 2)),
+        lost_retries=draw(st.integers(0, 2)),
         backoff_s=draw(st.sampled_from([0.0, 5.0])),
         on_lost=draw(st.sampled_from(["retry", "retry", "fail"])),
-        memory_retries=draw(st.integers(0, 1)), timeout_retries=draw(st.sampled_from([None, 0, 1])),
+        memory_retries=draw(st.integers(0, 1)),
+        timeout_retries=draw(st.sampled_from([None, 0, 1])),
     )
     return Graph(elves=(), jobs=tuple(jobs), result=b"", policy=policy)
 
@@ -84,13 +113,54 @@ def events(size: int) -> st.SearchStrategy[AnyEvent]:
     )
 
 
+def claim_together(draw: st.DrawFn, size: int, earlier: list[tuple[int, AnyRecord]]) -> ClaimedTogether:
+    """A claim of some jobs of a lot, most of them over the own record that is their last."""
+    lot = draw(st.integers(0, (size - 1) // LOT))
+    numbers = range(lot * LOT, min(size, lot * LOT + LOT))
+    jobs = []
+    for job in draw(st.sets(st.sampled_from(numbers), min_size=1)):
+        own = [0, *(seq for seq, (about, record) in enumerate(earlier, 10) if about == job)]
+        over = own[-1] if draw(st.integers(0, 4)) else draw(st.sampled_from(own))
+        jobs.append((job, over, draw(st.integers(1, 3))))
+    return ClaimedTogether("n", draw(st.sampled_from(["w1", "w2"])), tuple(jobs))
+
+
+def end_together(draw: st.DrawFn, size: int, earlier: list[tuple[int, AnyRecord]]) -> EndedTogether:
+    """Ends of jobs of lots, most of them under a claim that there is; some jobs end twice."""
+    claims = [
+        (seq, job) for seq, (_, record) in enumerate(earlier, 10) for job, _, _ in getattr(record, "jobs", ())
+    ]
+    wild = st.tuples(st.integers(0, 9 + len(earlier)), st.integers(0, size - 1))
+    one = st.sampled_from(claims[-9:]) if claims else wild
+    ends = draw(st.lists(st.one_of(one, one, one, wild), min_size=1, max_size=5))
+    kinds = [None, None, None, Failed("n"), Failed("n", final=True), Lost("n"), Released("n")]
+    how = [draw(st.sampled_from(kinds)) for _ in ends]
+    successes = [Success(*end, 0, 0.5) for end, event in zip(ends, how, strict=True) if event is None]
+    others = [Ending(*end, event) for end, event in zip(ends, how, strict=True) if event is not None]
+    return EndedTogether("n", "w1", "r1", (ValueRef("d", 1),), tuple(successes), tuple(others))
+
+
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[Graph, list[Stored]]:
-    """A graph and any facts about its jobs."""
+    """A graph and any facts about its jobs; the facts of one message have the same sequence."""
     graph = draw(graphs())
-    jobs = st.integers(0, len(graph.jobs) - 1)
-    facts = draw(st.lists(st.tuples(jobs, events(len(graph.jobs))), max_size=40))
-    return graph, [Stored(job, 10 + i, 100.0 + i, event) for i, (job, event) in enumerate(facts)]
+    size = len(graph.jobs)
+    one = st.tuples(st.integers(0, size - 1), events(size))
+    messages: list[tuple[int, AnyRecord]] = []
+    for kind in draw(
+        st.lists(st.sampled_from(["own", "own", "own", "claim", "claim", "end", "end"]), max_size=40)
+    ):
+        if kind == "own":
+            messages.append(draw(one))
+        else:
+            make = claim_together if kind == "claim" else end_together
+            messages.append((-1, make(draw, size, messages)))
+    facts = [
+        fact
+        for index, (job, record) in enumerate(messages)
+        for fact in facts_of(record, job, 10 + index, 100.0 + index)
+    ]
+    return graph, facts
 
 
 def told(graph: Graph, facts: list[Stored]) -> RunState:
@@ -109,7 +179,7 @@ def needs(graph: Graph, job: int) -> set[int]:
 
 def due_by_definition(state: RunState, facts: list[Stored]) -> list[tuple]:
     """What is due, from nothing but each job's state and the log: no counters, no order of events."""
-    last = {stored.job: stored.seq for stored in facts}
+    last = {stored.job: stored.seq for stored in facts if stored.rests_on is None}
     hopeless: set[int] = set()
     found: list[tuple] = []
     for job, spec in enumerate(state.graph.jobs):
@@ -122,6 +192,15 @@ def due_by_definition(state: RunState, facts: list[Stored]) -> list[tuple]:
         elif states <= {State.DONE} and (spec.turn is None or state.jobs[spec.turn].state in ENDED):
             found.append(("offer", job, last.get(job, 0)))
     return found
+
+
+def lots_by_definition(size: int, facts: list[Stored]) -> list[int]:
+    """Of each lot the last message under its prefix: its claims, and its jobs' own records."""
+    lots = [0] * -(-size // LOT)
+    for stored in facts:
+        if stored.rests_on is None or isinstance(stored.event, Claimed):
+            lots[stored.job // LOT] = stored.seq
+    return lots
 
 
 def plainly(actions: list[Action]) -> list[tuple]:
@@ -182,6 +261,54 @@ def test_the_numbers_agree_with_the_log(log: tuple[Graph, list[Stored]]) -> None
         if now.state is State.WAITING:
             assert now.started_at is None
         assert list(now.history) == sorted(now.history, key=lambda stored: stored.seq)
+        assert (now.held > 0) is (now.state is State.RUNNING)
+        assert now.seq <= now.mark
+    assert state.lots == lots_by_definition(len(graph.jobs), facts)
+
+
+def without_places(now: JobNow) -> dict:
+    """What a job is, apart from where in the log that was said."""
+    words = asdict(now)
+    words["history"] = [(stored.seq, stored.at, stored.event) for stored in now.history]
+    return {name: word for name, word in words.items() if name not in ("seq", "upto", "mark")}
+
+
+@CALM
+@given(logs())
+def test_facts_told_together_count_as_if_each_had_been_written_by_compare_and_set(
+    log: tuple[Graph, list[Stored]],
+) -> None:
+    """A claim counts over the own record it was offered on, of a job that waits; an end while nothing
+    that the table takes has come after its claim. Without the others, and told one by one as jobs' own
+    records, it is the same run."""
+    graph, facts = log
+    state, plain = start(graph, "r.1"), start(graph, "r.1")
+    own: dict[int, int] = {}  # job to its own last record
+    holds: dict[int, int] = {}  # job to the last fact that the table took, if that is a claim
+    for stored in facts:
+        job, kind = stored.job, type(stored.event)
+        before = replace(state.jobs[job])
+        if stored.rests_on is None:
+            counts = True
+            own[job] = stored.seq
+        elif kind is Claimed:
+            counts = before.state is State.WAITING and own.get(job, 0) == stored.rests_on
+        else:
+            counts = job in holds and holds[job] == stored.rests_on
+        news = fold(state, stored)
+        if counts and kind in TRANSITIONS[before.state]:
+            holds.pop(job, None)
+            if kind is Claimed:
+                holds[job] = stored.seq
+        if counts:
+            fold(plain, Stored(job, stored.seq, stored.at, stored.event))
+            assert state.jobs[job].mark == stored.seq
+        else:
+            assert news == []
+            assert replace(before, upto=0) == replace(state.jobs[job], upto=0)
+        assert (state.jobs[job].held, state.jobs[job].seq) == (holds.get(job, 0), own.get(job, 0))
+    assert [*map(without_places, state.jobs)] == [*map(without_places, plain.jobs)]
+    assert state.counts == plain.counts
 
 
 @CALM
@@ -194,6 +321,8 @@ def test_facts_told_again_change_nothing(log: tuple[Graph, list[Stored]], data: 
         back = data.draw(st.integers(0, 4), label="how many are told again")
         for again in facts[max(0, index + 1 - back) : index + 1]:
             assert fold(state, again) == []
+        # Above all what did not count when it was told: it must not count later.
+        assert fold(state, data.draw(st.sampled_from(facts[: index + 1]), label="told again")) == []
     for stored in facts:
         assert fold(state, stored) == []
     assert state == told(graph, facts)
@@ -240,20 +369,50 @@ def test_a_retry_leaves_nothing_that_would_be_skipped_again(
 
 
 class Log:
-    """One total order, and a write only over the record that its writer names."""
+    """One total order, and a write only over what its writer names."""
 
     def __init__(self) -> None:
         self.facts: list[Stored] = []
         self.last: dict[int, int] = {}
+        self.lots: dict[int, int] = {}
+        """Each lot's last message: of its claims, and of its jobs' own records."""
+        self.seq = 0
         self.clock = 100.0
 
     def write(self, job: int, expected: int, event: AnyEvent) -> Stored | None:
         if self.last.get(job, 0) != expected:
             return None
-        stored = Stored(job, len(self.facts) + 1, self.clock, event)
-        self.facts.append(stored)
-        self.last[job] = stored.seq
+        [stored] = self._append(event, job)
+        self.last[job] = self.lots[job // LOT] = stored.seq
         return stored
+
+    def claim(self, lot: int, expected: int, claim: ClaimedTogether) -> list[Stored]:
+        if self.lots.get(lot, 0) != expected:
+            return []
+        facts = self._append(claim)
+        self.lots[lot] = facts[0].seq
+        return facts
+
+    def end(self, ended: EndedTogether) -> list[Stored]:
+        """Nothing is expected: what of it counts is for the fold to say."""
+        return self._append(ended)
+
+    def _append(self, record: AnyRecord, job: int = -1) -> list[Stored]:
+        self.seq += 1
+        facts = facts_of(record, job, self.seq, self.clock)
+        self.facts += facts
+        return facts
+
+
+def up_to(facts: list[Stored], count: int) -> list[Stored]:
+    """A prefix of the log with about so many facts: messages are read as a whole."""
+    while 0 < count < len(facts) and facts[count].seq == facts[count - 1].seq:
+        count += 1
+    return facts[: max(0, count)]
+
+
+LotOffer = tuple[int, int, tuple[Offer, ...]]
+"""A lot, its last message when the offer was made, and the jobs that were due."""
 
 
 class Scheduler:
@@ -265,9 +424,17 @@ class Scheduler:
         self.todo = due(self.state)
 
     def catch_up(self, facts: list[Stored], most: int) -> None:
-        for stored in facts[self.read : self.read + most]:
+        for stored in up_to(facts, self.read + most)[self.read :]:
             self.todo += fold(self.state, stored)
             self.read += 1
+
+    def lots(self, clock: float) -> list[LotOffer]:
+        """What it could offer together."""
+        ready = [act for act in due(self.state) if isinstance(act, Offer) and act.not_before <= clock]
+        return [
+            (lot, self.state.lots[lot], tuple(offers))
+            for lot, offers in groupby(ready, lambda act: act.job // LOT)
+        ]
 
 
 class Races(RuleBasedStateMachine):
@@ -281,6 +448,9 @@ class Races(RuleBasedStateMachine):
         self.schedulers = [Scheduler(graph, []), Scheduler(graph, [])]
         self.offers: list[Offer] = []
         self.claims: list[tuple[int, int]] = []  # job and the claim's seq: also of workers that sleep
+        self.lot_offers: list[LotOffer] = []
+        self.shared_claims: list[tuple[int, int]] = []  # the same of jobs claimed together
+        self.shared: set[int] = set()  # jobs that were ever claimed so
         self.witness = Follower(graph, [])
         self.reopened = False
         self.since_reopened: Counter[int] = Counter()  # Succeeded per job
@@ -288,20 +458,24 @@ class Races(RuleBasedStateMachine):
 
     def write(self, job: int, expected: int, event: AnyEvent) -> Stored | None:
         """Write, and hold every accepted fact against the guarantees."""
-        before = self.witness.state.jobs[job].state
         stored = self.log.write(job, expected, event)
-        if stored is None:
-            return None
-        assert before not in ENDED or isinstance(event, Reopened), "a job has one end"
+        if stored is not None:
+            before = self.witness.state.jobs[job].state
+            shared = job in self.shared  # only then may what it rests on have ended unseen
+            assert shared or before not in ENDED or isinstance(event, Reopened), "a job has one end"
+            self.tell(stored)
+        return stored
+
+    def tell(self, stored: Stored) -> None:
+        """Have the witness take a fact, and see that it does what the guarantees allow and no more."""
+        job, event = stored.job, stored.event
+        now = self.witness.state.jobs[job]
+        before, result = now.state, now.event
         if isinstance(event, Claimed):
             assert needs(self.graph, job) <= self.ever_done, "claimed before its parents' success"
             if not self.reopened:
                 turn = self.graph.jobs[job].turn
                 assert turn is None or self.witness.state.jobs[turn].state in ENDED, "out of turn"
-        if isinstance(event, Succeeded):
-            self.since_reopened[job] += 1
-            self.ever_done.add(job)
-            assert self.since_reopened[job] == 1, "two results"
         if isinstance(event, Reopened):
             self.since_reopened[job] = 0
             self.reopened = True
@@ -309,7 +483,12 @@ class Races(RuleBasedStateMachine):
             if isinstance(action, Skip) and not self.reopened:
                 root = self.witness.state.jobs[action.because].state
                 assert root in (State.FAILED, State.CANCELLED), "not the root of the trouble"
-        return stored
+        if before in ENDED and not isinstance(event, Reopened):
+            assert (now.state, now.event) == (before, result), "the first end is the job's end"
+        if now.state is State.DONE and before is not State.DONE:
+            self.since_reopened[job] += 1
+            self.ever_done.add(job)
+            assert self.since_reopened[job] == 1, "two results"
 
     # -- schedulers
 
@@ -337,7 +516,7 @@ class Races(RuleBasedStateMachine):
     def crash(self, which: int, unread: int) -> None:
         """All it knew is gone; it starts over from some prefix of the log."""
         facts = self.log.facts
-        self.schedulers[which] = Scheduler(self.graph, facts[: max(0, len(facts) - unread)])
+        self.schedulers[which] = Scheduler(self.graph, up_to(facts, len(facts) - unread))
 
     # -- workers
 
@@ -350,7 +529,8 @@ class Races(RuleBasedStateMachine):
         stored = self.write(offer.job, offer.seq, Claimed("n", attempt=offer.attempt, worker="w"))
         if stored:
             now = self.witness.state.jobs[offer.job]
-            assert now.attempt == offer.attempt, "attempts are numbered through"
+            shared = offer.job in self.shared  # then it may be the offer of an earlier attempt
+            assert shared or now.attempt == offer.attempt, "attempts are numbered through"
             self.claims.append((offer.job, stored.seq))
 
     @precondition(lambda self: self.claims)
@@ -370,6 +550,75 @@ class Races(RuleBasedStateMachine):
         """A lease ends, though the worker may only be asleep: its claim stays with it."""
         job, seq = self.claims[pick % len(self.claims)]
         self.write(job, seq, Lost("n"))
+
+    # -- workers with many short jobs
+
+    @precondition(lambda self: self.graph.policy.on_lost == "retry")
+    @rule(which=st.integers(0, 1), pick=st.integers(0, 20), most=st.integers(1, LOT))
+    def offer_lot(self, which: int, pick: int, most: int) -> None:
+        """Of what a scheduler thinks due, though it may be offered alone as well, or be out of date."""
+        lots = self.schedulers[which].lots(self.log.clock)
+        if lots:
+            lot, seq, offers = lots[pick % len(lots)]
+            self.lot_offers.append((lot, seq, offers[:most]))
+
+    @precondition(lambda self: self.lot_offers)
+    @rule(pick=st.integers(0, 20), keep=st.booleans())
+    def claim_lot(self, pick: int, keep: bool) -> None:
+        offer = self.lot_offers[pick % len(self.lot_offers)]
+        if not keep:
+            self.lot_offers.remove(offer)
+        lot, expected, offers = offer
+        jobs = tuple((each.job, each.seq, each.attempt) for each in offers)
+        for stored, each in zip(
+            self.log.claim(lot, expected, ClaimedTogether("n", "w", jobs)), offers, strict=False
+        ):
+            self.shared.add(stored.job)
+            self.tell(stored)
+            now = self.witness.state.jobs[stored.job]
+            assert now.held == stored.seq, "a claim that was stored gives the worker all its jobs"
+            assert now.attempt == each.attempt, "attempts are numbered through"
+            self.shared_claims.append((stored.job, stored.seq))
+
+    @precondition(lambda self: self.shared_claims)
+    @rule(
+        picks=st.lists(st.integers(0, 20), min_size=1, max_size=4),
+        how=st.sampled_from(["end", "end", "end", "fail", "release", "lose", "die"]),
+        again=st.booleans(),
+    )
+    def leave_lot(self, picks: list[int], how: str, again: bool) -> None:
+        """Several at once, whoever's they are by now. With `again` they will be told once more."""
+        chosen = [self.shared_claims[pick % len(self.shared_claims)] for pick in picks]
+        if not again:
+            self.shared_claims = [each for each in self.shared_claims if each not in chosen]
+        if how != "die":
+            self.end_together(chosen, how)
+
+    def end_together(self, ended: list[tuple[int, int]], how: str) -> None:
+        successes, others = [], []
+        for job, claim in ended:
+            if how == "end" and job not in self.broken:
+                successes.append(Success(claim, job, 0, 0.1))
+            else:
+                event = {"release": Released, "lose": Lost}.get(how, Failed)("n")
+                others.append(Ending(claim, job, event))
+        ended = EndedTogether("n", "w", "r", (ValueRef("d", 1),), tuple(successes), tuple(others))
+        for stored in self.log.end(ended):
+            now = self.witness.state.jobs[stored.job]
+            before, counts = replace(now), now.held == stored.rests_on
+            self.tell(stored)
+            assert now.mark == stored.seq if counts else now == before, (
+                "it counts while its claim holds the job"
+            )
+
+    @rule(which=st.integers(0, 1), pick=st.integers(0, 20))
+    def give_up(self, which: int, pick: int) -> None:
+        """A scheduler takes a worker for dead, as far as it has read."""
+        seen = self.schedulers[which].state.jobs
+        running = [job for job, now in enumerate(seen) if now.state is State.RUNNING]
+        if running:
+            job = running[pick % len(running)]
+            self.write(job, seen[job].seq, Lost("n"))
 
     # -- people and time
 
@@ -392,7 +641,7 @@ class Races(RuleBasedStateMachine):
     def retry(self, lag: int, everything: bool) -> None:
         """From a view that may be a little old: then some of the writes are refused."""
         facts = self.log.facts
-        seen = told(self.graph, facts[: len(facts) - lag])
+        seen = told(self.graph, up_to(facts, len(facts) - lag))
         for job in to_reopen(seen, include_done=everything):
             self.write(job, seen.jobs[job].seq, Reopened("n"))
 
@@ -407,6 +656,9 @@ class Races(RuleBasedStateMachine):
         if hasattr(self, "log"):
             state = self.witness.state
             assert plainly(due(state)) == due_by_definition(state, self.log.facts)
+            assert state.lots == lots_by_definition(len(state.jobs), self.log.facts)
+            assert {lot: seq for lot, seq in enumerate(state.lots) if seq} == self.log.lots
+            assert all((now.held > 0) is (now.state is State.RUNNING) for now in state.jobs)
 
     def teardown(self) -> None:
         """From wherever it was left, a run that is let go on comes to its end."""
@@ -432,8 +684,13 @@ class Races(RuleBasedStateMachine):
                 self.perform(scheduler.todo, 0)
         while self.offers:
             self.claim(0, keep=False)
+        while self.lot_offers:
+            self.claim_lot(0, keep=False)
         while self.claims:
             self.leave(0, "end")
+        if self.shared_claims:
+            self.end_together(self.shared_claims, "end")
+            self.shared_claims = []
         for job, now in enumerate(self.witness.state.jobs):
             if now.state is State.RUNNING:
                 self.write(job, now.seq, Lost("n"))
@@ -441,6 +698,8 @@ class Races(RuleBasedStateMachine):
 
 TestRaces = Races.TestCase
 TestRaces.settings = settings(
-    deadline=None, max_examples=200, stateful_step_count=50,
+    deadline=None,
+    max_examples=200,
+    stateful_step_count=50,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -140,17 +140,17 @@ def fold(state: RunState, stored: Stored) -> list[Action]:
     if not 0 <= stored.job < len(state.jobs):
         raise InternalError(f"the log has a fact about job {stored.job} of {len(state.jobs)}")
     now = state.jobs[stored.job]
-    if stored.seq <= now.upto:
-        return []
-    now.upto = stored.seq
     own = stored.rests_on is None
     if own or type(stored.event) is Claimed:
+        if stored.seq <= now.upto:
+            return []
+        now.upto = stored.seq
         lot = stored.job // LOT
         state.lots[lot] = max(state.lots[lot], stored.seq)
     if own:
         now.seq = stored.seq
     elif not counts_still(now, stored):
-        return []
+        return []  # among them each end that is told again, and one of two in the same message
     now.mark = stored.seq
     old = now.state
     if step(now, stored, policy_of(state.graph, stored.job), state.run_key):

@@ -93,7 +93,7 @@ class JobNow(msgspec.Struct, gc=False):
     seq: int = 0
     """Of the job's own last record, ignored ones too: what the next write expects. 0 for none."""
     upto: int = 0
-    """Of the last message that named the job, whatever came of it."""
+    """Of its last claim or record of its own, whatever came of it."""
     mark: int = 0
     """Of the last message that changed the job or was its own record: names its present state."""
     held: int = 0
