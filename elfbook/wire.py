@@ -210,6 +210,8 @@ class Names:
     def job_of(subject: str) -> tuple[str, int]:
         """The run that a subject of the JOBS stream names, and the job if it is one's own; else -1."""
         _, _, _, flow, number, *rest = subject.split(".")
+        if not number.isdecimal() or rest[-1].startswith("-"):
+            raise ValueError(subject)
         return f"{flow}.{number}", -1 if rest[-1] in ("claims", "ends") else int(rest[-1])
 
     @staticmethod
@@ -262,6 +264,15 @@ class Names:
 
     def outputs_of_flow(self, flow: str) -> str:
         return f"{self._root}.out.{flow}.>"
+
+    def aside(self, subject: str, name: str) -> str:
+        """The note on something at `subject` that was set aside: one for each stream, kind and name."""
+        kind = TOKEN.match(subject.removeprefix(f"{self._root}."))
+        return f"{self._root}.aside.{kind[0] if kind else 'other'}.{name}"
+
+    @property
+    def every_aside(self) -> str:
+        return f"{self._root}.aside.>"
 
     # not stored
     def beat(self, worker: str) -> str:
@@ -327,5 +338,5 @@ class Names:
             ],
             self.work: [f"{root}.work.>"],
             self.blobs: [f"{root}.blob.>"],
-            self.output: [f"{root}.out.>"],
+            self.output: [f"{root}.out.>", f"{root}.aside.>"],
         }

@@ -40,7 +40,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "view", "textform", "page", "report",
     ),
     "store": (
-        "beside", "greeting", "link", "address", "marks", "streams", "pressure", "writer", "blobs", "follow",
+        "beside", "greeting", "link", "address", "marks", "streams", "pressure", "writer", "aside", "blobs", "follow",
         "ground", "mycelium", "place", "server", "graphstore",
     ),
     "work": (

@@ -123,7 +123,8 @@ class Watched:
         if entry.seq <= self._facts_to:
             return
         self._facts_to = entry.seq
-        for stored in self.mycelium.facts(entry)[1]:
+        facts = self.mycelium.facts(entry)[1]
+        for stored in self.mycelium.within(facts, self.run, len(self.state.jobs)):
             now = self.state.jobs[stored.job]
             before = now.state
             fold(self.state, stored)
@@ -134,8 +135,9 @@ class Watched:
         if entry.seq <= self._outputs_to:
             return
         self._outputs_to = entry.seq
-        for output in decode(entry.data, tuple[Output, ...]):
-            self.outputs.setdefault(output.job, []).append(output)
+        with self.mycelium.setting_aside(entry):
+            for output in decode(entry.data, tuple[Output, ...]):
+                self.outputs.setdefault(output.job, []).append(output)
 
     def _note_change(self) -> None:
         self.version += 1

@@ -23,12 +23,11 @@ from pathlib import Path
 from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.host.hostfile import ASK_S, IDLE_S, last_line
 from elfbook.host.storekeeper import Storekeeper
-from elfbook.model import Beat
 from elfbook.store.link import Message, Refused, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import ensure_server, locked, stop_server
-from elfbook.wire import decode, digest_of
+from elfbook.wire import digest_of
 
 log = logging.getLogger("elfbook")
 
@@ -100,7 +99,7 @@ class Host:
             self.scheduler = Child("scheduler", self._command("host.schedulerprocess", "scheduler"))
             self._save()
             loops = [self._supervise(), self._mind_server(), self._mind_idle()]
-            loops += [self.store.keep_comparing(), self.store.mind_room()]
+            loops += [self.store.keep_comparing(), self.store.mind_room(), self.store.hear_asides()]
             tasks = [asyncio.create_task(loop) for loop in loops]
             stopped = asyncio.create_task(self._stop.wait())
             done, pending = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -246,7 +245,9 @@ class Host:
                 await self.mycelium.link.publish(self.mycelium.names.gone(worker), how.encode())
 
     def _hear_beat(self, message: Message) -> None:
-        beat = decode(message.data, Beat)
+        beat = self.mycelium.beat_in(message)
+        if beat is None:
+            return
         child = self.workers.get(beat.worker)
         if child is not None:
             child.ready, child.kernel_pid = True, beat.kernel_pid
@@ -345,6 +346,7 @@ class Host:
             "durability": self.mycelium.durability if self.mycelium else "",
             "trouble": self.trouble,
             "losses": self.store.losses if self.store else [],
+            "asides": list(self.store.asides) if self.store else [],
             "pressure": self.store.trouble if self.store else "",
         }
 

@@ -55,6 +55,8 @@ class HostFacts:
     durability: str
     losses: tuple[str, ...] = ()
     """What the store has lost since this host, or one before it, last looked."""
+    asides: tuple[str, ...] = ()
+    """What could not be used and was set aside, with the reasons; the newest last."""
     pressure: str = ""
     """What keeps the store from taking more; empty when nothing does."""
     trouble: str = ""
@@ -97,7 +99,8 @@ def find(place: Place) -> HostFacts | None:
 
 
 def _facts(answer: dict) -> HostFacts:
-    return HostFacts(**{**answer, "workers": tuple(answer["workers"]), "losses": tuple(answer["losses"])})
+    lists = {name: tuple(answer[name]) for name in ("workers", "losses", "asides")}
+    return HostFacts(**{**answer, **lists})
 
 
 def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)

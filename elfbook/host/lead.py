@@ -48,7 +48,9 @@ class Lead:
         await self._say()
 
     def _hear(self, message: Message) -> None:
-        seq, _, who = message.data.decode().partition(" ")
+        seq, _, who = message.data.decode(errors="replace").partition(" ")
+        if not seq.isdecimal():
+            return
         rank = (int(seq), who)
         if rank == self.rank:
             return

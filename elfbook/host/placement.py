@@ -66,8 +66,8 @@ class Placement:
         names = self.mycelium.names
         while True:
             entry = await self.mycelium.link.last(names.jobs, names.holder(name))
-            if entry is not None and entry.data.decode() in self.beats:
-                self.holders[name] = entry.data.decode()
+            if entry is not None and entry.data.decode(errors="replace") in self.beats:
+                self.holders[name] = entry.data.decode(errors="replace")
                 return self.holders[name]
             chosen = self._choose(name, pool)
             if chosen is None:

@@ -25,12 +25,11 @@ from elfbook.host.placement import Placement
 from elfbook.host.situation import Teller
 from elfbook.host.snapshots import Snapshots
 from elfbook.log.fold import Action, Offer, Skip, due, fold, next_action, start
-from elfbook.model import Beat, Graph, Manifest, Settled
+from elfbook.model import Graph, Manifest, Settled
 from elfbook.store.beside import Beside
 from elfbook.store.graphstore import graph_of
 from elfbook.store.link import Entry, Message, Refused, Unanswered
-from elfbook.store.mycelium import Conflict, Mycelium, noted
-from elfbook.wire import decode
+from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.work.pulse import LEASE_S
 
 log = logging.getLogger("elfbook")
@@ -81,7 +80,8 @@ class Scheduler:
         undo = [
             await link.subscribe(names.every_beat, self._hear_beat),
             await link.subscribe(
-                names.every_gone, lambda m: self._gone(m.subject.rpartition(".")[2], m.data.decode())
+                names.every_gone,
+                lambda m: self._gone(m.subject.rpartition(".")[2], m.data.decode(errors="replace")),
             ),
             await self.lead.listen(),
             await Teller(self.mycelium, self.feed).listen(),
@@ -153,9 +153,9 @@ class Scheduler:
             self._fold(card, self.mycelium.facts(entry)[1])
         return card
 
-    @staticmethod
-    def _fold(card: Card, facts: list[Stored]) -> list[Action]:
+    def _fold(self, card: Card, facts: list[Stored]) -> list[Action]:
         """What has become due by the facts."""
+        facts = self.mycelium.within(facts, card.run, len(card.state.jobs))
         card.facts += len(facts)
         card.upto = max([card.upto, *(stored.seq for stored in facts[-1:])])
         return [action for stored in facts for action in fold(card.state, stored)]
@@ -163,7 +163,7 @@ class Scheduler:
     async def _follow_runs(self, first: int) -> None:
         async for batch in self.mycelium.follow_runs(first).batches():
             for entry in batch:
-                with noted(entry):
+                with self.mycelium.setting_aside(entry):
                     manifest = self.mycelium.manifest_of(entry)
                     if manifest.run not in self.cards:
                         await self._load_safely(manifest, fresh=True)
@@ -189,6 +189,8 @@ class Scheduler:
                 if kind != "job":
                     continue
                 run, facts = self.mycelium.facts(entry)
+                if not facts:
+                    continue
                 card = self.cards.get(run)
                 if card is None:
                     self._missed.setdefault(run, []).extend(facts)
@@ -198,7 +200,7 @@ class Scheduler:
                     self.placement.expect(facts[0].event.worker)
                 actions = touched.setdefault(run, [])
                 actions += self._fold(card, facts)
-                for stored in facts:
+                for stored in self.mycelium.within(facts, run, len(card.state.jobs)):
                     self.feed.hear(card, stored)
             for run, actions in touched.items():
                 await self._act(self.cards[run], actions)
@@ -207,7 +209,7 @@ class Scheduler:
             await self.feed.fill()
 
     def _hear_slot(self, entry: Entry) -> None:
-        with noted(entry):
+        with self.mycelium.setting_aside(entry):
             slot, record = self.mycelium.slot_taken(entry)
             self.feed.hear_slot(slot, entry.seq, record)
 
@@ -221,7 +223,7 @@ class Scheduler:
         flow, _, number = run.partition(".")
         names = self.mycelium.names
         async for entry in self.mycelium.read(names.runs, names.run(flow)):
-            with noted(entry):
+            with self.mycelium.setting_aside(entry):
                 manifest = self.mycelium.manifest_of(entry)
                 if manifest.number == int(number):
                     await self._load_safely(manifest)
@@ -296,7 +298,9 @@ class Scheduler:
     # ------------------------------------------------------------------ workers
 
     def _hear_beat(self, message: Message) -> None:
-        beat = decode(message.data, Beat)
+        beat = self.mycelium.beat_in(message)
+        if beat is None:
+            return
         if beat.leaving:
             self._gone(beat.worker, "ended")
             return

@@ -11,12 +11,14 @@ import contextlib
 import logging
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
 from elfbook.errors import ElfbookError, MyceliumError, StoreCorrupt
+from elfbook.store.aside import Aside
 from elfbook.store.link import Message, Refused, Unanswered
 from elfbook.store.marks import Marks, losses, remembered
 from elfbook.store.mycelium import Mycelium
@@ -35,6 +37,7 @@ COMPLAINT_S = 6.0
 SILENT_S = 2.0
 """A store has to be silent for so long before its server is started anew, once its disk has room."""
 RESTART_EVERY_S = 20.0
+ASIDES = 50
 ROOM = 0.1
 ROOM_BYTES = 64 * 1000**2
 """Room is: a tenth of the disk, or this, whichever is less."""
@@ -50,6 +53,8 @@ class Storekeeper:
     """Called after the embedded server was started anew."""
     losses: list[str] = field(default_factory=list)
     """What the store has lost, a sentence each, until somebody removes the file of it."""
+    asides: deque[str] = field(default_factory=lambda: deque(maxlen=ASIDES))
+    """What was set aside because it could not be used, the newest last."""
     _complaints: dict[str, tuple[float, Complaint]] = field(default_factory=dict)
     _silent_since: float = 0.0
     _restarted_at: float = float("-inf")
@@ -86,6 +91,17 @@ class Storekeeper:
         after = Marks(streams=before.streams | now, epoch=max(before.epoch, self.mycelium.epoch))
         if after != before:
             write_json(self.place.marks_file, msgspec.to_builtins(after))
+
+    async def hear_asides(self) -> None:
+        """Know of everything that was set aside, by whomever."""
+        while True:
+            with contextlib.suppress(MyceliumError, Refused):
+                self.asides.clear()
+                async for batch in self.mycelium.follow_asides().batches():
+                    for entry in batch:
+                        with contextlib.suppress(StoreCorrupt):
+                            self.asides.append(str(decode(entry.data, Aside)))
+            await asyncio.sleep(MARK_EVERY_S)
 
     # ------------------------------------------------------------------ room
 

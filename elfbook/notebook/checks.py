@@ -150,6 +150,8 @@ def running(place: Place) -> Iterator[Check]:
     for loss in facts.losses:
         known = f"submit again what depends on it; once you know of it all:  rm {place.losses_file}"
         yield Check("store", "wrong", loss, known)
+    for aside in facts.asides:
+        yield Check("set aside", "note", aside, "everything else goes on; nothing needs to be done")
     if facts.pressure:
         yield Check("store", "wrong", facts.pressure, "make room, or  elfbook up --store-limit SIZE")
     if not facts.scheduler_pid:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from elfbook.errors import MyceliumUnreachable
+from elfbook.errors import MyceliumUnreachable, StoreCorrupt, Untrusted
 from elfbook.model import INLINE_LIMIT, ValueRef
 from elfbook.store.address import UNVERIFIED, Address, read_durability
+from elfbook.store.aside import Asides
 from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
-from elfbook.store.follow import RETRY_S
+from elfbook.store.follow import RETRY_S, Follower
 from elfbook.store.greeting import no_jetstream, shown
-from elfbook.store.link import TOO_MUCH, Link, Message, Refused, Unanswered
+from elfbook.store.link import TOO_MUCH, Entry, Link, Message, Refused, Unanswered
 from elfbook.store.marks import Mark
 from elfbook.store.pressure import Pressure, no_room
 from elfbook.store.streams import Streams
@@ -42,6 +43,7 @@ class Ground:
     durability: str
     """`durable`, `fast`, or `unverified` when the server does not say."""
     streams: Streams
+    asides: Asides
     pressure: Pressure
     """What keeps the store from taking more, if anything does."""
     jobs: Writer
@@ -87,6 +89,7 @@ class Ground:
             address=address,
             durability=UNVERIFIED,
             streams=Streams(link, names, atomic),
+            asides=Asides(link, names),
             pressure=pressure,
             jobs=Writer(link, names.jobs, pressure, atomic),
             runs=Writer(link, names.runs, pressure, atomic),
@@ -150,6 +153,27 @@ class Ground:
         not promise that: a server that has just started may not know its newest records yet.
         """
         return await self.jobs.write(self.names.barrier, b"", None)
+
+    # ------------------------------------------------------------------ what is of no use
+
+    def set_aside(self, found: Entry | Message, reason: str) -> None:
+        """Note, once, that something cannot be used, and why."""
+        if (subject := self.asides.is_new(found)) is not None:
+            self._beside.run(self.asides.note(subject, found, reason))
+
+    @contextlib.contextmanager
+    def setting_aside(self, found: Entry | Message) -> Iterator[None]:
+        """Within it, what cannot be read or trusted is set aside, and does no more harm."""
+        try:
+            yield
+        except (StoreCorrupt, Untrusted) as error:
+            self.set_aside(found, str(error))
+
+    def follow_asides(self) -> Follower:
+        """Everything that was set aside."""
+        return Follower(self.link, self.names.output, (self.names.every_aside,))
+
+    # ------------------------------------------------------------------ epoch and pressure
 
     def _hear_epoch(self, message: Message) -> None:
         if message.data.isdigit():

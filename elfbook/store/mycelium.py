@@ -16,16 +16,16 @@ flush.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
+from elfbook.errors import MyceliumError, StoreCorrupt
 from elfbook.facts import AnyEvent, Claimed, ClaimedTogether, EndedTogether, SlotTaken, Stored, told
 from elfbook.model import Beat, Dispatch, LotOffer, Manifest, Output, Settled
 from elfbook.store.address import Address, read_durability
+from elfbook.store.aside import damaged
 from elfbook.store.follow import FROM_NOW, Follower, Taker
 from elfbook.store.ground import Ground
 from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Message, Refused, refusal
@@ -65,13 +65,15 @@ class Mycelium(Ground):
         Runs of others with another key on the same server are left out, with a warning in the log.
         """
         async for entry in self.read(self.names.runs, self.names.every_run):
-            with noted(entry):
+            with self.setting_aside(entry):
                 yield self.manifest_of(entry)
 
     async def settled_runs(self) -> dict[str, Settled]:
         """The end of each run that has ended."""
-        notes = self.read(self.names.runs, self.names.every_settled, last_only=True)
-        ends = [decode(entry.data, Settled) async for entry in notes]
+        ends = []
+        async for entry in self.read(self.names.runs, self.names.every_settled, last_only=True):
+            with self.setting_aside(entry):
+                ends.append(decode(entry.data, Settled))
         return {note.run: note for note in ends if note.counts}
 
     async def note_settled(self, note: Settled) -> None:
@@ -155,9 +157,27 @@ class Mycelium(Ground):
         return Follower(self.link, self.names.runs, (self.names.every_run,), start=start)
 
     def facts(self, entry: Entry) -> tuple[str, list[Stored]]:
-        """An entry of JOBS as facts about jobs of its run."""
-        run, job = self.names.job_of(entry.subject)
-        return run, told(decode_record(entry.data), job, entry.seq, entry.at)
+        """An entry of JOBS as facts about jobs of its run. One that cannot be read ends its own job."""
+        try:
+            run, job = self.names.job_of(entry.subject)
+        except (ValueError, IndexError):
+            self.set_aside(entry, "its subject names no job")
+            return "", []
+        try:
+            return run, told(decode_record(entry.data), job, entry.seq, entry.at)
+        except (StoreCorrupt, IndexError) as error:
+            self.set_aside(entry, str(error))
+            return run, [] if job < 0 else [damaged(job, entry, str(error))]
+
+    def within(self, facts: list[Stored], run: str, jobs: int) -> list[Stored]:
+        """The facts about jobs that the run has; others are set aside."""
+        if all(0 <= stored.job < jobs for stored in facts):
+            return facts
+        for stored in facts:
+            if not 0 <= stored.job < jobs:
+                found = Entry(self.names.job(run, stored.job), b"", stored.seq)
+                self.set_aside(found, f"{run} has {jobs} jobs")
+        return [stored for stored in facts if 0 <= stored.job < jobs]
 
     # ------------------------------------------------------------------ offers
 
@@ -202,13 +222,18 @@ class Mycelium(Ground):
     async def beat(self, beat: Beat) -> None:
         await self.link.publish(self.names.beat(beat.worker), encode(beat))
 
+    def beat_in(self, message: Message) -> Beat | None:
+        """What the message says, None if that is nothing."""
+        with self.setting_aside(message):
+            return decode(message.data, Beat)
+
     async def census(self, wait_s: float = 0.15) -> list[Beat]:
         """The workers that answer within `wait_s`."""
         beats: dict[str, Beat] = {}
 
         def heard(message: Message) -> None:
-            beat = decode(message.data, Beat)
-            beats[beat.worker] = beat
+            if (beat := self.beat_in(message)) is not None:
+                beats[beat.worker] = beat
 
         undo = await self.link.subscribe(self.names.every_beat, heard)
         try:
@@ -220,13 +245,4 @@ class Mycelium(Ground):
         return sorted((b for b in beats.values() if not b.leaving), key=lambda b: b.worker)
 
 
-@contextlib.contextmanager
-def noted(entry: Entry) -> Iterator[None]:
-    """One record that cannot be used must not keep the others from being used."""
-    try:
-        yield
-    except (StoreCorrupt, Untrusted) as error:
-        log.warning("%s is left out: %s", entry.subject, error)
-
-
-__all__ = ["Address", "Conflict", "Mycelium", "noted", "read_durability"]
+__all__ = ["Address", "Conflict", "Mycelium", "read_durability"]

@@ -94,6 +94,7 @@ class Claims:
             offer = decode_sealed(message.data, kind, self.mycelium.key, "an offer")
         except (StoreCorrupt, Untrusted) as error:
             log.warning("an offer that cannot be read is dropped: %s", error)
+            self.mycelium.set_aside(message, str(error))
             await taker.accept(message)
             return None
         if leaving:
@@ -108,4 +109,4 @@ class Claims:
             return True
         names = self.mycelium.names
         entry = await self.mycelium.link.last(names.jobs, names.holder(name))
-        return entry is not None and entry.data.decode() == self.worker
+        return entry is not None and entry.data.decode(errors="replace") == self.worker

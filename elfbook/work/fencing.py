@@ -86,7 +86,7 @@ class Fencing:
 
     async def _look_at_elf(self, name: str) -> None:
         entry = await self.mycelium.link.last(self.mycelium.names.jobs, self.mycelium.names.holder(name))
-        if entry is not None and entry.data.decode() != self.worker:
+        if entry is not None and entry.data.decode(errors="replace") != self.worker:
             self.forget([name])
 
     async def keep_looking(self) -> None:
