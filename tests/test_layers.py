@@ -44,8 +44,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "ground", "mycelium", "place", "server", "graphstore",
     ),
     "work": (
-        "attempts", "claims", "channel", "memory", "kernel", "outputs", "parcels", "processes", "pulse", "fence", "room", "shim",
-        "bench", "ends", "fencing", "commits", "worker", "workerprocess",
+        "attempts", "claims", "channel", "memory", "replies", "kernel", "outputs", "parcels", "processes", "pulse",
+        "fence", "room", "shim", "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
         "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation", "snapshots",
@@ -99,6 +99,7 @@ SHIPPED: dict[str, set[str]] = {
     "tracing.evaluate": set(),
     "code.cells": set(),
     "work.fence": set(),
+    "work.replies": set(),
     "work.room": set(),
     "work.shim": {"ipykernel"},
 }

@@ -126,7 +126,7 @@ class Bench:
         looked = 0.0
         while True:
             await asyncio.sleep(LOOK_S)
-            held = self.current
+            held = self._under_way()
             if held is None or not held.begun_at:
                 continue
             now = time.monotonic()
@@ -142,6 +142,16 @@ class Bench:
             if ran_s > SLOW_S and len(self.order) > 1:
                 self.window, self.pace_s = 1, max(self.pace_s, AHEAD_S)
                 self.drop_waiting()
+
+    def _under_way(self) -> Held | None:
+        """The job that the kernel is at. Answers of short ones before it may still be held back there."""
+        held = self.current
+        if held is not None and held.begun_at and time.monotonic() - held.begun_at > SLOW_S:
+            begun = self.kernel.begun()
+            if begun != held.token and begun in self.order and begun in self.held:
+                held = self.held[begun]
+                held.begun_at = held.begun_at or time.monotonic()
+        return held
 
     def _insist(self, held: Held, now: float) -> None:
         """Interrupt, interrupt again, then replace the kernel."""
@@ -160,7 +170,9 @@ class Bench:
 
     async def _replace(self, how: str) -> None:
         """One attempt is over; what waited behind it is given back; a new kernel starts."""
-        current = self.current
+        begun = self.kernel.begun()
+        current = self.held.get(begun) if begun in self.order else self.current
+        # Short jobs before it may have ended, but nobody will ever hear how.
         waiting = [
             self.held[token] for token in self.order if token in self.held and self.held[token] is not current
         ]

@@ -25,6 +25,7 @@ from elfbook.errors import KernelError
 from elfbook.model import INLINE_LIMIT
 from elfbook.work.channel import Channel
 from elfbook.work.memory import Memory
+from elfbook.work.replies import TOKEN_BYTES
 
 log = logging.getLogger("elfbook")
 
@@ -32,7 +33,7 @@ START_S = 60.0
 LAST_WORDS_S = 0.1
 SHIPPED = (
     *("tracing/plain", "tracing/values", "tracing/evaluate", "code/cells"),
-    *("work/fence", "work/room", "work/shim"),
+    *("work/fence", "work/replies", "work/room", "work/shim"),
 )
 BEGIN = """\
 def __elfbook_begin__(sources, key, path, folder, limit, worker):
@@ -51,7 +52,7 @@ def __elfbook_begin__(sources, key, path, folder, limit, worker):
         modules["values"], modules["evaluate"], modules["cells"], modules["fence"], key,
         {{"display": display, "get_ipython": get_ipython}},
     )
-    modules["shim"].start(room, path, folder, limit, worker)
+    modules["shim"].start(room, modules["replies"], path, folder, limit, worker)
 __elfbook_begin__({sources!r}, {key!r}, {path!r}, {folder!r}, {limit!r}, {worker!r})
 del __elfbook_begin__
 """
@@ -217,13 +218,19 @@ class Kernel:
         if self._channel is not None:
             self._channel.send(header, parts)
 
+    def begun(self) -> str:
+        """Token of the job that it began last; also when the process has ended."""
+        return self._left()[:TOKEN_BYTES].rstrip(b"\0").decode(errors="ignore")
+
     def last_words(self) -> str:
-        """The end of what the job under way has printed; also when the process has ended."""
+        """The end of what that job has printed; also when the process has ended."""
+        return self._left()[TOKEN_BYTES:].rstrip(b"\0").decode(errors="ignore")
+
+    def _left(self) -> bytes:
         try:
-            data = (self.folder / "last").read_bytes()
+            return (self.folder / "last").read_bytes()
         except OSError:
-            return ""
-        return data.rstrip(b"\0").decode(errors="ignore")
+            return b""
 
     def look(self) -> None:
         """Take note of how much memory it uses; called from time to time while it works."""

@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import datetime
 import hashlib
-import json
 import mmap
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -27,66 +25,14 @@ import uuid
 from _signal import getsignal  # the public one makes an enum's member of each answer
 from collections import deque
 
-LAST_BYTES = 2000
 YIELD_S = 0.01
 """Longest stretch of short jobs between two looks at the shell's messages."""
-
-
-class Channel:
-    """Frames over a stream socket: a length, a JSON header, the header's binary parts."""
-
-    def __init__(self, sock):
-        self.sock = sock
-        self.lock = threading.Lock()
-
-    def send(self, header, parts=()):
-        sizes = [memoryview(part).nbytes for part in parts]
-        if sizes:
-            header["sizes"] = sizes
-        body = json.dumps(header, separators=(",", ":")).encode()
-        frame = b"".join([struct.pack(">I", len(body)), body, *[bytes(part) for part in parts]])
-        with self.lock:
-            self.sock.sendall(frame)
-
-    def exactly(self, count):
-        data = bytearray(count)
-        view, got = memoryview(data), 0
-        while got < count:
-            step = self.sock.recv_into(view[got:])
-            if not step:
-                raise EOFError
-            got += step
-        return data
-
-    def receive(self):
-        (size,) = struct.unpack(">I", self.exactly(4))
-        header = json.loads(bytes(self.exactly(size)))
-        return header, [self.exactly(size) for size in header.get("sizes", ())]
-
-
-class LastWords:
-    """The end of what a job has printed, in a file that outlives this process however it ends."""
-
-    def __init__(self, path):
-        with open(path, "w+b") as file:
-            file.truncate(LAST_BYTES)
-            self.map = mmap.mmap(file.fileno(), LAST_BYTES)
-        self.text = ""
-
-    def begin(self):
-        if self.text:
-            self.text = ""
-            self.add("")
-
-    def add(self, text):
-        self.text = (self.text + text)[-LAST_BYTES:]
-        self.map[:] = self.text.encode("utf-8", "replace")[-LAST_BYTES:].ljust(LAST_BYTES, b"\0")
 
 
 class Shim:
     """One worker's jobs inside one kernel."""
 
-    def __init__(self, kernel, room, channel, folder, inline_limit):
+    def __init__(self, kernel, room, channel, last, folder, inline_limit):
         self.kernel = kernel
         self.shell = kernel.shell
         self.room = room
@@ -100,7 +46,7 @@ class Shim:
         self.current = None
         self.waiting = None
         self.wrote = False
-        self.last = LastWords(os.path.join(folder, "last"))
+        self.last = last
         self.stop_file = os.path.join(folder, "stop")
 
     # ------------------------------------------------------------------ reading
@@ -129,7 +75,9 @@ class Shim:
             shared = header.get("shared")
             with self.lock:
                 for told in header["jobs"]:
-                    job = told if shared is None else {**shared, "elf": dict(shared["elf"]), **told}
+                    job = told
+                    if shared is not None:
+                        job = {**shared, "elf": dict(shared["elf"]), "short": True, **told}
                     count = job["parts"]
                     self.queue.append(("run", job, parts[at : at + count]))
                     at += count
@@ -187,7 +135,7 @@ class Shim:
         token = job["token"]
         self.set_parent(token)
         self.watch_streams()
-        self.last.begin()
+        self.last.begin(token)
         self.wrote = False
         if getsignal(signal.SIGINT) != self.interrupted:  # ipykernel sets its own for each cell it runs
             signal.signal(signal.SIGINT, self.interrupted)
@@ -268,7 +216,8 @@ class Shim:
         if self.wrote:
             self.flush_output(token)
             header["output"] = True
-        self.channel.send(header, parts)
+        # One of many short ones: its result may wait a moment for theirs.
+        self.channel.answer(header, parts, job.get("short") and bool(self.queue))
 
     def save(self, encoded):
         """Put a large result into a file of the worker's folder; gives its facts."""
@@ -360,14 +309,15 @@ def mapped(path):
         return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
 
 
-def start(room, path, folder, inline_limit, name):
-    """Join the worker that listens at `path`; returns at once."""
+def start(room, replies, path, folder, inline_limit, name):
+    """Join the worker that listens at `path`; returns at once. `replies` is the module of that name."""
     from ipykernel.kernelapp import IPKernelApp
 
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(path)
     kernel = IPKernelApp.instance().kernel
-    shim = Shim(kernel, room, Channel(sock), folder, inline_limit)
+    last = replies.LastWords(os.path.join(folder, "last"))
+    shim = Shim(kernel, room, replies.Channel(sock), last, folder, inline_limit)
     shim.watch_output()
     threading.Thread(target=shim.read, name="elfbook " + name, daemon=True).start()
     shim.channel.send({"ready": os.getpid(), "python": sys.version.split()[0]})

@@ -161,6 +161,9 @@ class SimulatedKernel:
         if token == self._current:
             self._interrupted.set()
 
+    def begun(self) -> str:
+        return self._current or ""
+
     def last_words(self) -> str:
         return self._tail
 
