@@ -30,7 +30,7 @@ from elfbook.words import listing, size
 
 log = logging.getLogger("elfbook")
 
-MARK_EVERY_S = 5.0
+MARK_EVERY_S = 3.0
 ROOM_LOOK_S = 0.5
 COMPLAINT_S = 6.0
 """A complaint that was not repeated for so long is over."""
@@ -69,6 +69,7 @@ class Storekeeper:
         while True:
             await asyncio.sleep(MARK_EVERY_S)
             with contextlib.suppress(Unanswered, Refused, MyceliumError, OSError):  # the disk may be full
+                await self.mycelium.streams.mend()
                 await self.compare()
 
     # ------------------------------------------------------------------ losses

@@ -27,8 +27,8 @@ ANSWER_S = 10.0
 LOOK_S = 0.5
 RETRY_S = 0.1
 PATIENCE_S = 60.0
-GONE_S = 5.0
-"""A server that has just started may not have its streams yet."""
+GONE_S = 8.0
+"""A server that has just started may not have its streams yet, and the host makes some of them again."""
 MAKE_ROOM = (
     "Make room on the server's disk, or raise its limit:  elfbook up --store-limit 20GB.  "
     "What waits to be written is written then."

@@ -68,6 +68,13 @@ class Streams:
         if found[names.work] is None:
             await self.ensure_work()
 
+    async def mend(self) -> None:
+        """OUTPUT and WORK exist again, if somebody has deleted them: nothing is decided by either."""
+        if await self._facts(self.names.output) is None:
+            await self.ensure_output()
+        if await self._facts(self.names.work) is None:
+            await self.ensure_work()
+
     async def ensure_work(self) -> None:
         """The work queue exists; it has to be made anew after each server restart."""
         await self._create(self.names.work, self._config(self.names.work))
