@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from elfbook.code import cells
-from elfbook.facts import AnyEvent, Claimed, Failed, Skipped, Stored, Succeeded
+from elfbook.facts import ENDED, AnyEvent, Claimed, Failed, Skipped, Stored, Succeeded
 from elfbook.log.fold import Action, Offer, RunState, due, fold, start
 from elfbook.model import Failure, Graph, Manifest, Origin, Output, Revision, ValueRef
 from elfbook.tracing import evaluate, values
@@ -64,6 +64,8 @@ class LocalRun:
     outputs: dict[int, list[Output]] = field(default_factory=dict)
     values: dict[int, bytes] = field(default_factory=dict)
     """Each job's encoded result."""
+    ended: list[int] = field(default_factory=list)
+    """The jobs in the order in which they ended."""
     version: int = 0
     error: Exception | None = None
     _seq: int = 0
@@ -82,7 +84,10 @@ class LocalRun:
     def record(self, job: int, event: AnyEvent) -> list[Action]:
         self._seq += 1
         self.version += 1
-        return fold(self.state, Stored(job=job, seq=self._seq, at=time.time(), event=event))
+        actions = fold(self.state, Stored(job=job, seq=self._seq, at=time.time(), event=event))
+        if self.state.jobs[job].state in ENDED:
+            self.ended.append(job)
+        return actions
 
 
 def run_here(

@@ -159,6 +159,25 @@ class Jobs(list[Job]):
         return pages.preformatted(repr(self))
 
 
+class Ends:
+    """The jobs of a run in the order of their ends, each once, however often it is asked for more."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._place = 0
+        self._given: set[int] = set()
+
+    def fresh(self) -> Iterator[Job]:
+        """Jobs that have ended since; one that has been opened again comes when it has ended again."""
+        ended, jobs = self._run.watched.ended, self._run.state.jobs
+        upto = len(ended)
+        for job in ended[self._place : upto]:
+            if job not in self._given and jobs[job].state in ENDED:
+                self._given.add(job)
+                yield Job(self._run, job)
+        self._place = upto
+
+
 class Results(Mapping[int, object]):
     """The values of a run's jobs, each decoded when it is asked for."""
 

@@ -45,7 +45,9 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
         situation=None if static or run.local else notebook.situation,
         now=None if static else time.time(),
     )
-    view = look(watched.manifest, watched.state, known, static=static)
+    drawn, alt = run.picture or (None, "")
+    view = look(watched.manifest, watched.state, known, static=static, drawn=drawn, alt=alt)
+    run.picture = view.drawn, view.alt
     # A run in this kernel is in no store: there is nothing to retry.
     return replace(view, steps=()) if run.local else view
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from elfbook.errors import ElfbookError, ElfUsageError, FlowCancelled, FlowFailed
-from elfbook.facts import ENDED, State
+from elfbook.facts import State
 from elfbook.log.fold import RunState, run_outcome
 from elfbook.model import INLINE_LIMIT, Graph, Manifest, Output, Revision, ValueRef
 from elfbook.notebook import naming, pages
-from elfbook.notebook.jobs import Job, Jobs, NoSuchJob, Results
+from elfbook.notebook.jobs import Ends, Job, Jobs, NoSuchJob, Results
 from elfbook.notebook.traces import shown_as
 from elfbook.tracing.evaluate import evaluate
 from elfbook.tracing.values import is_plain, preview
@@ -32,6 +32,7 @@ class Watched(Protocol):
     revisions: Mapping[str, Revision]
     state: RunState
     outputs: Mapping[int, list[Output]]
+    ended: Sequence[int]
     version: int
     error: Exception | None
 
@@ -56,6 +57,8 @@ class Run:
         """True when it ran in this process and is in no store."""
         self.blobs: dict[str, list[bytes | memoryview]] = {}
         """Large literals of a local run."""
+        self.picture: tuple[Any, str] | None = None
+        """The graph's outline and its words, which stay the same: kept from the first look on."""
 
     def returns(self, value: object) -> None:
         """Inside `with elfbook.flow(…)`: `value` is what the flow's result will be made of."""
@@ -105,35 +108,27 @@ class Run:
 
     def __iter__(self) -> Iterator[Job]:
         """The jobs, each as soon as it has ended."""
-        given: set[int] = set()
+        ends = Ends(self)
         self._renew()
         while True:
             version = self.watched.version
             over = self.settled
-            yield from self._ended(given)
+            yield from ends.fresh()
             if over:
                 return
             self._wait_for(lambda version=version: self.watched.changed(version), None)
 
     async def __aiter__(self) -> AsyncIterator[Job]:
-        given: set[int] = set()
+        ends = Ends(self)
         self._renew()
         while True:
             version = self.watched.version
             over = self.settled
-            for job in self._ended(given):
+            for job in ends.fresh():
                 yield job
             if over:
                 return
             await self._until(self.watched.changed, version)
-
-    def _ended(self, given: set[int]) -> Iterator[Job]:
-        """Jobs that have ended and are not in `given` yet, in the order of their ends."""
-        jobs = self.state.jobs
-        fresh = [job for job, now in enumerate(jobs) if now.state in ENDED and job not in given]
-        for job in sorted(fresh, key=lambda job: jobs[job].seq):
-            given.add(job)
-            yield Job(self, job)
 
     def _wait_for(self, make: Callable[[], Any], timeout: float | None) -> None:
         __tracebackhide__ = True

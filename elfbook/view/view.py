@@ -122,8 +122,9 @@ def look(
     *,
     static: bool = False,
     drawn: Outline | None = None,
+    alt: str = "",
 ) -> RunView:
-    """The run as it stands. `drawn` may be kept from an earlier look at the same graph."""
+    """The run as it stands. `drawn` and `alt` may be kept from an earlier look at the same graph."""
     labels = labels_of(known.revisions)
     groups = grouped(failed_jobs(state, manifest, labels, static=static), labels)
     drawn = drawn or outline(state.graph)
@@ -134,7 +135,7 @@ def look(
         rows=rows_of(state, static=static),
         drawn=drawn,
         tallies=tally(drawn, lambda job: state.jobs[job].state),
-        alt=in_words(state.graph),
+        alt=alt or in_words(state.graph),
         groups=groups,
         labels=labels,
         skipped=skipped_lines(state),

@@ -42,7 +42,7 @@ LIMITS_S = {"": 120.0, "wide": 600.0, "growth": 900.0, "million": 3600.0}
 """How long a measure may be silent; the first is for the start of a system."""
 FLOORS = ("pool", "kernels", "nats")
 PEERS = ("dask", "ray", "ipyparallel", "parsl", "celery", "dramatiq", "taskiq")
-SYSTEMS = ("elfbook", "elfbook_fast", *PEERS, *FLOORS)
+SYSTEMS = ("elfbook", "elfbook_fast", *FLOORS, *PEERS)
 
 
 def take(name: str, measures: list[str], *, quick: bool) -> None:

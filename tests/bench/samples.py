@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+
+ENOUGH_S = 45.0
+"""A measure that has taken so long is not repeated."""
 
 
 class Unsupported(Exception):
@@ -18,6 +22,15 @@ def of(system, verb: str) -> Callable:
     if found is None:
         raise Unsupported("no such mechanism")
     return found
+
+
+def rounds(most: int, *, quick: bool) -> Iterator[int]:
+    """So many repetitions, fewer of what takes long; one to see that it runs."""
+    deadline = time.monotonic() + ENOUGH_S
+    for done in range(1 if quick else most):
+        if done and time.monotonic() > deadline:
+            return
+        yield done
 
 
 @dataclass(frozen=True)

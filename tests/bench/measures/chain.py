@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from samples import Sample
+from samples import Sample, rounds
 
 ROUNDS = 3
 LINKS = 200
@@ -16,7 +16,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
     links = LINKS // 10 if quick else LINKS
     system.chain(5)
     taken = []
-    for _ in range(1 if quick else ROUNDS):
+    for _ in rounds(ROUNDS, quick=quick):
         before = time.perf_counter()
         result = system.chain(links)
         taken.append((time.perf_counter() - before) * 1e3 / links)

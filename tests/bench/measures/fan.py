@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import work
-from samples import Sample
+from samples import Sample, rounds
 
 ROUNDS = 3
 WIDTH = 1_000
@@ -17,7 +17,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
     width = WIDTH // 10 if quick else WIDTH
     system.fan(10)
     taken = []
-    for _ in range(1 if quick else ROUNDS):
+    for _ in rounds(ROUNDS, quick=quick):
         before = time.perf_counter()
         result = system.fan(width)
         taken.append(time.perf_counter() - before)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import work
-from samples import Sample, of
+from samples import Sample, of, rounds
 
 ROUNDS = 3
 SIDE = 100
@@ -19,7 +19,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
     draw(3, 3)
     spent = getattr(system, "scheduler_cpu_s", None)
     taken, submitted, deciding = [], [], []
-    for _ in range(1 if quick else ROUNDS):
+    for _ in rounds(ROUNDS, quick=quick):
         before, before_cpu = time.perf_counter(), spent() if spent else 0.0
         result = draw(side, side)
         taken.append(time.perf_counter() - before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from samples import Sample, of
+from samples import Sample, of, rounds
 
 SIZES = (1_000, 10_000, 100_000)
 
@@ -16,7 +16,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
     system.many(100)
     for size in SIZES:
         taken = []
-        for _ in range(1 if quick or size == SIZES[-1] else 3):
+        for _ in rounds(1 if size == SIZES[-1] else 3, quick=quick):
             count = size // 10 if quick else size
             before = time.perf_counter()
             results = system.many(count)

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from samples import Sample
+from samples import Sample, rounds
 
 ROUNDS = 3
 CALLS = 200
@@ -17,7 +17,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
     for i in range(20):
         system.one(i)
     middle, slow = [], []
-    for _ in range(1 if quick else ROUNDS):
+    for _ in rounds(ROUNDS, quick=quick):
         taken = []
         for i in range(CALLS // 10 if quick else CALLS):
             before = time.perf_counter()

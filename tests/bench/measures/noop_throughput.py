@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from samples import Sample
+from samples import Sample, rounds
 
 ROUNDS = 3
 JOBS = 10_000
@@ -16,7 +16,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
     jobs = JOBS // 10 if quick else JOBS
     system.many(100)
     rates = []
-    for _ in range(1 if quick else ROUNDS):
+    for _ in rounds(ROUNDS, quick=quick):
         before = time.perf_counter()
         results = system.many(jobs)
         rates.append(jobs / (time.perf_counter() - before))

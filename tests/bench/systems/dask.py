@@ -51,9 +51,6 @@ class System:
             row = [submit(work.node, row[j], row[(j + 1) % width], pure=False) for j in range(width)]
         return sum(self.client.gather(row))
 
-    def began(self, n: int) -> list:
-        return self.client.gather(self.client.map(work.began, range(n), pure=False))
-
     def negate(self, array):
         return self.client.submit(work.negate, array, pure=False).result()
 
