@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -45,3 +47,79 @@ def test_elfbook_does_the_work(measure: str) -> None:
     assert figure["value"] is not None, figure
     assert checked["measure"] == f"{measure}_checked"
     assert checked["value"] > 0
+
+
+# ---------------------------------------------------------------------------- arithmetic of the page
+
+
+def figure(measure: str, system: str, value: float | None, unit: str) -> dict:
+    return {"measure": measure, "system": system, "value": value, "unit": unit, "reps": 1, "spread": None}
+
+
+TOLD = {
+    "command": "python tests/bench/run.py",
+    "cores": 2,
+    "memory_gib": 8,
+    "python": "3.11",
+    "system": "Linux",
+    "load_before": 0.1,
+    "figures": [
+        figure("noop_throughput", "elfbook", 5_000.0, "jobs/s"),
+        figure("noop_throughput_checked", "elfbook", 30_100.0, "jobs"),
+        figure("chain", "elfbook", 3.0, "ms/link"),
+        figure("growth_1000", "elfbook", 210.0, "us/job"),
+        figure("growth_10000", "elfbook", 190.0, "us/job"),
+        figure("noop_throughput", "dask", 400.0, "jobs/s"),
+        figure("chain", "dask", 6.0, "ms/link"),
+        figure("noop_throughput", "pool", 10_000.0, "jobs/s"),
+        figure("chain", "pool", None, ""),
+    ],
+}
+
+
+def bench_module(name: str):
+    """A module of the benchmarks, which are no package."""
+    if str(BENCH) not in sys.path:
+        sys.path.append(str(BENCH))
+    return importlib.import_module(name)
+
+
+def test_more_is_better_of_rates_and_less_of_times(tmp_path: Path) -> None:
+    figures = bench_module("figures")
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(TOLD))
+    told, found = figures.read(path)
+    lines = figures.page(told, found).splitlines()
+    assert "| Dask | 12.5 × | 2.00 × |" in lines
+    assert "| *floor:* ProcessPoolExecutor | 0.500 × | – |" in lines
+    assert "| **elfbook**, durable | 5,000 | 3.00 |" in lines
+    assert "| **elfbook**, durable | 210 | 190 |" in lines
+    assert any("30,100 jobs, each with exactly one success" in line for line in lines)
+
+
+def test_a_page_keeps_all_but_its_figures(tmp_path: Path) -> None:
+    figures = bench_module("figures")
+    before = f"words\n{figures.BEGIN}\nold\n{figures.END}\nmore words\n"
+    assert figures.put_in(before, "new") == f"words\n{figures.BEGIN}\nnew\n{figures.END}\nmore words\n"
+    with pytest.raises(SystemExit, match="no place for figures"):
+        figures.put_in("words", "new")
+
+
+def test_the_plot_is_a_picture_with_every_system(tmp_path: Path) -> None:
+    figures = bench_module("figures")
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(TOLD))
+    drawn = ElementTree.fromstring(figures.plot(figures.read(path)[1]))
+    words = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"Dask", "elfbook, durable", "floor: ProcessPoolExecutor", "1,000 jobs"} <= set(words)
+    # The larger rate has the longer bar.
+    bars = [float(bar.get("width")) for bar in drawn.iter("{http://www.w3.org/2000/svg}rect")]
+    assert bars == sorted(bars, reverse=True) and len(bars) == 3
+
+
+def test_what_takes_long_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = bench_module("samples")
+    assert list(samples.rounds(3, quick=False)) == [0, 1, 2]
+    assert list(samples.rounds(3, quick=True)) == [0]
+    monkeypatch.setattr(samples, "ENOUGH_S", -1.0)
+    assert list(samples.rounds(3, quick=False)) == [0]
