@@ -34,6 +34,8 @@ from elfbook.work.pulse import LEASE_S
 
 log = logging.getLogger("elfbook")
 
+AT_ONCE = 4000
+"""Due jobs of a run that is taken up are lined up so many at a time."""
 SWEEP_S = 5.0
 
 
@@ -138,8 +140,11 @@ class Scheduler:
         for job in card.state.jobs:
             if job.state is State.RUNNING:
                 self.placement.expect(job.worker)
-        await self._act(card, due(card.state))
-        await self.feed.fill()
+        actions = due(card.state)
+        # The first jobs of a large run need not wait for the last.
+        for place in range(0, len(actions), AT_ONCE):
+            await self._act(card, actions[place : place + AT_ONCE])
+            await self.feed.fill()
         self._note_if_settled(card)
 
     async def _read(self, manifest: Manifest, graph: Graph) -> Card:
