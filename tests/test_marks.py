@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elfbook.store.marks import Mark, Marks, losses, remembered
+from elfbook.store.marks import Chain, Mark, Marks, RunMark, losses, ranges, remembered, runs_hit
 
 DAY, NEXT_DAY = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 
@@ -80,3 +80,54 @@ def test_a_lost_record_is_always_noticed(last: int, data: st.DataObject) -> None
     newest = max(kept, default=0)
     more = data.draw(counts) if newest == last else 0  # after a cut, numbering goes on from the cut
     assert losses({"JOBS": before}, {"JOBS": Mark(DAY, newest + more, len(kept) + more)})
+
+
+@pytest.mark.parametrize(
+    ("records", "missing"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([("a", 1, 0), ("b", 2, 0), ("a", 3, 1), ("b", 4, 2)], [], id="whole"),
+        pytest.param([("a", 1, 0), ("a", 3, 2)], [("a", 2)], id="one in the middle"),
+        pytest.param([("a", 3, 1), ("b", 4, 2)], [("a", 1), ("b", 2)], id="the first of each"),
+        pytest.param([("a", 1, 0), ("a", 9, 5), ("a", 12, 9)], [("a", 5)], id="it goes on after that"),
+        pytest.param([("a", 1, 0), ("a", 2, None), ("a", 3, 2)], [], id="written over whatever was there"),
+        pytest.param([("a", 1, 0), ("b", 2, 0)], [], id="the last of a job is told by nobody"),
+    ],
+)
+def test_a_record_that_is_gone_is_named_by_the_next(records: list, missing: list) -> None:
+    chain = Chain()
+    for record in records:
+        chain.take(*record)
+    assert [(each.subject, each.seq) for each in chain.missing] == missing
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.data())
+def test_whichever_record_is_gone_the_next_of_its_job_tells(jobs: list[int], data: st.DataObject) -> None:
+    newest: dict[str, int] = {}
+    log = []
+    for seq, job in enumerate(jobs, 1):
+        log.append((str(job), seq, newest.get(str(job), 0)))
+        newest[str(job)] = seq
+    gone = data.draw(st.sampled_from(log))
+    chain = Chain()
+    for record in log:
+        if record != gone:
+            chain.take(*record)
+    last = gone[1] == newest[gone[0]]
+    assert [(each.subject, each.seq) for each in chain.missing] == ([] if last else [gone[:2]])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [((), ""), ((3,), "3"), ((3, 4), "3 to 4"), ((9, 5, 7, 6), "5 to 7 and 9"), ((1, 3, 4, 9), "1, 3 to 4 and 9")],
+)
+def test_numbers_in_words(numbers: tuple, text: str) -> None:
+    assert ranges(numbers) == text
+
+
+def test_the_runs_that_a_cut_has_hit() -> None:
+    runs = {"a.1": RunMark(2, 10, settled=True), "a.2": RunMark(5, 20), "b.1": RunMark(7, 0)}
+    assert runs_hit(runs, 10, manifests=False) == ["a.2"]
+    assert runs_hit(runs, 9, manifests=False) == ["a.1", "a.2"]
+    assert runs_hit(runs, 4, manifests=True) == ["a.2", "b.1"]
+    assert runs_hit(runs, 0, manifests=False) == ["a.1", "a.2"]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from elfbook.errors import ElfbookError, MyceliumError, StoreCorrupt
+from elfbook.host.ledger import runs_now, who_was_hit
 from elfbook.store.aside import Aside
 from elfbook.store.link import Message, Refused, Unanswered
 from elfbook.store.marks import Marks, losses, remembered
@@ -80,6 +81,9 @@ class Storekeeper:
         now = await self.mycelium.marks()
         lost = losses(before.streams, now)
         fresh = [line for line in lost if line not in self.losses]
+        if fresh:
+            hit = await who_was_hit(self.mycelium, before, now)
+            fresh += [line for line in hit if line not in self.losses]
         for line in fresh:
             log.error("%s", line)
         if fresh:
@@ -89,7 +93,9 @@ class Storekeeper:
         if epoch and (lost or epoch < before.epoch):
             await self.mycelium.renew_epoch(before.epoch)
         # A stream that is gone stays in mind: whoever makes it anew must not make it look whole.
-        after = Marks(streams=before.streams | now, epoch=max(before.epoch, self.mycelium.epoch))
+        runs = await runs_now(self.mycelium, before, now)
+        epoch = max(before.epoch, self.mycelium.epoch)
+        after = Marks(before.streams | now, epoch, runs.runs, runs.read_to)
         if after != before:
             write_json(self.place.marks_file, msgspec.to_builtins(after))
 

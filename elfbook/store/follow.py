@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreRegressed
 from elfbook.store.link import NOT_FOUND, Entry, Link, Message, Refused, Unanswered
+from elfbook.store.writer import EXPECT, EXPECT_AMONG
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 3.5
@@ -40,6 +41,12 @@ def place_of(reply: str) -> tuple[int, int, float, int]:
     return int(tokens[start]), int(tokens[start + 1]), int(tokens[start + 2]) / NANO, int(tokens[start + 3])
 
 
+def over_in(headers: dict[str, str]) -> int | None:
+    """The record of its own subject that a message was to be written over."""
+    text = headers.get(EXPECT, "")
+    return int(text) if text.isdecimal() and EXPECT_AMONG not in headers else None
+
+
 def pull_of(count: int) -> bytes:
     """A request for so many messages, with a heartbeat while there are none."""
     expires, heartbeat = int(PULL_EXPIRES_S * NANO), int(HEARTBEAT_S * NANO)
@@ -59,6 +66,8 @@ class Follower:
     """Begin with only the newest message of each subject."""
     stop_at_end: bool = False
     """End when everything stored at the time of the call has been given."""
+    chained: bool = False
+    """Give with each entry the record that it was written over, as its writer named it."""
     seen: int = 0
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once it is settled from where on it follows."""
@@ -213,7 +222,8 @@ class Follower:
         if seq <= self.seen:
             return  # the consumer before this one had still brought it
         self.seen = seq
-        self._entries.append(Entry(message.subject, message.data, seq, at, pending))
+        over = over_in(message.headers or {}) if self.chained else None
+        self._entries.append(Entry(message.subject, message.data, seq, at, pending, over))
         self._woken.set()
 
 

@@ -79,6 +79,8 @@ class Entry:
     at: float = 0.0
     pending: int = 0
     """Messages behind it when it was sent; 0 means that this was the newest."""
+    over: int | None = None
+    """The record of its subject that it was written over, if it was read with that."""
 
 
 class NatsClient(Client):

@@ -29,6 +29,7 @@ from elfbook.store.aside import damaged
 from elfbook.store.follow import FROM_NOW, Follower, Taker
 from elfbook.store.ground import Ground
 from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Message, Refused, refusal
+from elfbook.store.marks import Chain, Missing
 from elfbook.store.writer import Among, Conflict
 from elfbook.wire import decode, decode_record, decode_sealed, encode, encode_sealed
 
@@ -144,6 +145,16 @@ class Mycelium(Ground):
     def follow_jobs(self, start: int) -> Follower:
         """Whatever is stored in JOBS, jobs' facts and all the rest, from a sequence on."""
         return Follower(self.link, self.names.jobs, (self.names.everything,), start=start)
+
+    async def missing_records(self) -> list[Missing]:
+        """Records of JOBS that are gone, as those tell that were written over them. Reads all of it."""
+        chain = Chain()
+        names = self.names
+        follower = Follower(self.link, names.jobs, (names.everything,), stop_at_end=True, chained=True)
+        async for batch in follower.batches():
+            for entry in batch:
+                chain.take(entry.subject, entry.seq, entry.over)
+        return chain.missing
 
     def slots(self) -> AsyncIterator[Entry]:
         """The last record of each slot of each limit."""
