@@ -65,6 +65,11 @@ class Worker:
     _takers: list[Taker] = field(default_factory=list)
     _lot_takers: list[Taker] = field(default_factory=list)
     """Of offers of many short jobs; none in a worker that serves named elves only."""
+    _in_line: dict[str, Held] = field(default_factory=dict)
+    """Claimed jobs of named elves that have not had their turn."""
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _over: dict[str, asyncio.Future] = field(default_factory=dict)
+    """Token of a named elf's job to what is done once it is over."""
     _tokens: int = 0
     _refill_due: bool = False
     beside: Beside = field(default_factory=Beside)
@@ -86,7 +91,7 @@ class Worker:
         self.bench = Bench(
             make_kernel=kernel,
             own=self.beside.run,
-            on_result=self.commits.result,
+            on_result=self._result,
             on_unbegun=self.commits.release,
             on_death=self._kernel_died,
             on_output=self.outputs.heard,
@@ -209,6 +214,8 @@ class Worker:
     def _ended(self, held: Held) -> None:
         """An attempt is over, and what came of it is stored as far as that could be done."""
         self.bench.held.pop(held.token, None)
+        if (over := self._over.pop(held.token, None)) is not None and not over.done():
+            over.set_result(None)
         self._refill_soon()
 
     def _refill_soon(self) -> None:
@@ -257,13 +264,33 @@ class Worker:
         return held
 
     async def _begin(self, mine: list[Held]) -> None:
+        """Give claimed jobs to the kernel, those of a named elf when they have their turn."""
+        for held in mine:
+            if held.dispatch.elf.name:
+                self._in_line[held.token] = held
+                self.beside.run(self._begin_in_turn(held))
+        await self._give([held for held in mine if not held.dispatch.elf.name])
+
+    async def _begin_in_turn(self, held: Held) -> None:
+        """Begin a named elf's job once what came of its last one is stored, or refused.
+
+        Jobs of one run come one by one anyway. Of two runs, the second job would build on what the
+        first has left in the elf, and it may yet be that the first does not count.
+        """
+        async with self._turns.setdefault(held.dispatch.elf.name, asyncio.Lock()):
+            if self._in_line.pop(held.token, None) is not None:
+                self._over[held.token] = over = asyncio.get_running_loop().create_future()
+                await self._give([held])
+                await over
+
+    async def _give(self, mine: list[Held]) -> None:
         """Give claimed jobs to the kernel, with all they need."""
         jobs: list[Job] = []
         codes: dict[str, Dispatch] = {}
         for held in mine:
             dispatch, fence = held.dispatch, (self.mycelium.epoch, held.claim)
             try:
-                kept = await self._adopted(dispatch.elf.name)
+                kept = await self._kept(dispatch.elf.name)
                 if self.parcels.simple(dispatch):
                     job = self.parcels.job_at_once(held.token, dispatch, kept, fence)
                 else:
@@ -300,13 +327,14 @@ class Worker:
             if self.bench.kernel is kernel and self.bench.up.is_set():
                 return
 
-    async def _adopted(self, name: str) -> bytes | None:
-        """What an elf that comes to this worker has kept; None for one that is here already."""
-        if not name or name in self.names:
-            return None
-        kept = await self.mycelium.kept(name)
-        self.names.add(name)
-        return kept
+    async def _kept(self, name: str) -> bytes | None:
+        """What an elf that comes to this kernel has kept; None for one that is there already."""
+        return None if not name or name in self.names else await self.mycelium.kept(name)
+
+    def _result(self, held: Held, header: dict, parts: list[bytes]) -> None:
+        if held.dispatch.elf.name:
+            self.names.add(held.dispatch.elf.name)  # now, and not earlier, the kernel surely has it
+        self.commits.result(held, header, parts)
 
     # ------------------------------------------------------------------ the kernel's death, and long jobs
 
@@ -326,6 +354,8 @@ class Worker:
         """Give back what has not begun; let the current job end, or count it as lost."""
         self.bench.leaving = True
         self.bench.drop_waiting()
+        while self._in_line:
+            self.commits.release(self._in_line.popitem()[1])
         await self._until_empty()
         if (current := self.bench.current) is not None:
             self.bench.stop_job(current, "leaving")
