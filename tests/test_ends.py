@@ -1,4 +1,4 @@
-"""Ends of jobs that were claimed together: nothing is stored in doubt, nor of what is no longer one's own."""
+"""Ends of jobs that were claimed together: one message for many, none in doubt or of what is another's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from elfbook.facts import EndedTogether, Succeeded
+from elfbook.facts import EndedTogether, Failed, Succeeded
 from elfbook.model import Dispatch, ElfUse, ValueRef
 from elfbook.store.link import Message, Unanswered
 from elfbook.work.attempts import Held, HeldLot
-from elfbook.work.ends import Ends
+from elfbook.work.ends import MESSAGE_BYTES, Ends, parts_of
 
 
 class Store:
@@ -108,3 +108,30 @@ async def test_what_could_not_be_stored_is_told(desk: Desk) -> None:
     await desk.end(desk.held(0))
     ((ended, error),) = desk.told
     assert (len(ended), error) == (1, desk.store.error)
+
+
+# ---------------------------------------------------------------------------- messages
+
+HELD = SimpleNamespace()
+
+
+def success(size: int, *, inline: bool = True) -> tuple:
+    return HELD, Succeeded("n", value=ValueRef("d", size, inline=b"x" * size if inline else None))
+
+
+@pytest.mark.parametrize("first", [success(0), success(99, inline=False), success(5), (HELD, Failed("n"))])
+def test_whatever_ended_first_is_in_a_message(first: tuple) -> None:
+    """A value that is elsewhere, or is nothing, takes no room; its end is stored all the same."""
+    assert parts_of([first]) == [[first]]
+    assert parts_of([first, success(7)]) == [[first, success(7)]]
+
+
+def test_a_message_has_its_limit_and_nothing_is_left_out() -> None:
+    ended = [success(MESSAGE_BYTES // 3) for _ in range(8)]
+    parts = parts_of(ended)
+    assert [len(part) for part in parts] == [3, 3, 2]
+    assert [pair for part in parts for pair in part] == ended
+
+
+def test_nothing_ended_is_no_message() -> None:
+    assert parts_of([]) == []

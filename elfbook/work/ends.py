@@ -70,13 +70,14 @@ class Ends:
 def parts_of(ended: list[tuple[Held, AnyEvent]]) -> list[list[tuple[Held, AnyEvent]]]:
     """The same in portions that fit into messages."""
     parts: list[list[tuple[Held, AnyEvent]]] = []
-    size = MESSAGE_BYTES
+    size = 0
     for held, event in ended:
-        size += len(event.value.inline or b"") if isinstance(event, Succeeded) else 4096
-        if size > MESSAGE_BYTES:
+        weight = len(event.value.inline or b"") if isinstance(event, Succeeded) else 4096
+        if not parts or size + weight > MESSAGE_BYTES:
             parts.append([])
             size = 0
         parts[-1].append((held, event))
+        size += weight
     return parts
 
 
