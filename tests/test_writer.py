@@ -161,6 +161,25 @@ async def test_a_lost_answer_of_a_pair_is_read_back(mycelium: Mycelium) -> None:
     await writer.close()
 
 
+async def test_a_batch_that_is_cut_is_written_again(mycelium: Mycelium) -> None:
+    """The connection was lost in its midst: the server has only the rest, and says so."""
+
+    class Cut(Deaf):
+        cuts = 1
+
+        async def publish(self, *given: object) -> None:
+            self.cuts -= 1
+            if self.cuts < 0:
+                await super().publish(*given)
+
+    writer = Writer(Cut(mycelium.link, 0), mycelium.names.jobs, Pressure())
+    writer.start()
+    pair = ((subject(mycelium, 1), b"done", 0), (mycelium.names.keep("animals"), b"one", None))
+    seq = await writer.write_all(pair)
+    assert [entry.seq for entry in await records(mycelium)] == [seq, seq + 1]
+    await writer.close()
+
+
 async def test_a_lost_refusal_is_still_a_conflict(mycelium: Mycelium) -> None:
     await mycelium.jobs.write(subject(mycelium, 1), b"another's", 0)
     writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure())

@@ -25,6 +25,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 SINGLY = 4
 """Up to this many waiting writes go out one by one: a batch has a fixed cost of 3 to 4 ms."""
 UNITS_IN_FLIGHT = 2
+BATCH_INCOMPLETE = 10176
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
 EXPECT_AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 
@@ -211,6 +212,8 @@ class Writer:
         elif error.code in TOO_MUCH:
             self.gauge.refused(error)
             await self._keep(write)
+        elif error.code == BATCH_INCOMPLETE:
+            await self._keep(write)  # the connection was lost in its midst, and nothing of it is stored
         else:
             _fail(write, MyceliumError(f"the server refused a record: {error}"))
 
