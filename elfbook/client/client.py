@@ -351,7 +351,7 @@ class Client:
     ) -> int:
         """Holds afterwards: these jobs wait again, with new code where `revisions` has their class."""
         await watched.catch_up()
-        await self.mycelium.note_settled(Settled(run=watched.run, counts={}))
+        await self.mycelium.note_settled(Settled(run=watched.run, counts={}, upto=watched.upto))
         events = []
         for job in jobs:
             use = watched.graph.elves[watched.graph.jobs[job].elf]

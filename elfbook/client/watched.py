@@ -52,6 +52,11 @@ class Watched:
     def run(self) -> str:
         return self.manifest.run
 
+    @property
+    def upto(self) -> int:
+        """The sequence in JOBS of the last message about the run that is in `state`."""
+        return self._facts_to
+
     # ------------------------------------------------------------------ listening
 
     def listen(self, ear: Ear) -> None:

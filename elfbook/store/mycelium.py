@@ -16,6 +16,7 @@ flush.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -78,8 +79,19 @@ class Mycelium(Ground):
         return {note.run: note for note in ends if note.counts}
 
     async def note_settled(self, note: Settled) -> None:
-        """Note a run's end for listings; counts of {} take the note back."""
-        await self.runs.write(self.names.settled(note.run), encode(note), None)
+        """Note a run's end for listings, unless one is there that knows more; counts of {} take it back.
+
+        `upto` tells which knows more, however late each of them arrives here.
+        """
+        subject, knows = self.names.settled(note.run), (note.upto, not note.counts)
+        while True:
+            entry = await self.link.last(self.names.runs, subject)
+            there = decode(entry.data, Settled) if entry else None
+            if there is not None and (there.upto, not there.counts) >= knows:
+                return
+            with contextlib.suppress(Conflict):  # another note was stored meanwhile: look at that one
+                await self.runs.write(subject, encode(note), entry.seq if entry else 0)
+                return
 
     async def read(
         self, stream: str, *subjects: str, start: int = 1, last_only: bool = False

@@ -8,6 +8,7 @@ from elfbook.facts import State
 from elfbook.host.leftovers import Leftovers
 from elfbook.host.placement import Placement
 from elfbook.model import Settled
+from elfbook.wire import encode
 
 CELL = """\
 class Sleeper:
@@ -33,7 +34,8 @@ async def test_a_run_goes_on_though_a_late_note_says_that_it_has_ended(tree, cli
     (scheduler,) = await tree.numbers("scheduler", client)
     tree.send(scheduler, signal.SIGSTOP)
     assert await client.reopen(run, [0, 1, 2]) == 3
-    await client.mycelium.note_settled(note)
+    subject = client.mycelium.names.settled(run.run)
+    await client.mycelium.runs.write(subject, encode(note), None)  # as one would that does not look
     tree.send(scheduler, signal.SIGKILL)
     worker = (await client.workers())[0].worker
     assert worker
