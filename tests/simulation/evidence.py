@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from elfbook.facts import ENDED, Claimed, Failed, Reopened, State, Stored
-from elfbook.log.fold import RunState, fold, start
+from elfbook.log.fold import JobNow, RunState, fold, start
 from elfbook.model import Graph, Manifest, Settled
 from elfbook.store.graphstore import graph_of
 from elfbook.store.mycelium import Mycelium
@@ -63,6 +63,15 @@ async def gather(mycelium: Mycelium, plan: Plan, executions: list[Execution]) ->
     for name in sorted({use.name for run in runs.values() for use in run.graph.elves if use.name}):
         kept[name] = json.loads(await mycelium.kept(name) or b"[]")
     return Evidence(plan, runs, kept, executions, offers=[], views=[], trouble=[])
+
+
+def kinds(evidence: Evidence) -> Counter[str]:
+    """How many facts of each kind the logs have; of those told together with others, apart."""
+    return Counter(
+        type(stored.event).__name__ + ("" if stored.rests_on is None else " together")
+        for run in evidence.runs.values()
+        for stored in run.facts
+    )
 
 
 def wrongs(evidence: Evidence) -> list[str]:
@@ -194,10 +203,15 @@ def wrongs_of_views(evidence: Evidence) -> list[str]:
         state = start(evidence.runs[run].graph, run)
         for stored in evidence.runs[run].facts:
             fold(state, stored)
-        if seen.jobs != state.jobs or seen.counts != state.counts:
-            jobs = [job for job, (a, b) in enumerate(zip(seen.jobs, state.jobs, strict=True)) if a != b]
+        pairs = zip(seen.jobs, state.jobs, strict=True)
+        if jobs := [job for job, (one, other) in enumerate(pairs) if what_came(one) != what_came(other)]:
             found.append(f"{run}: its owner saw jobs {jobs} otherwise than its log has them")
     return found
+
+
+def what_came(job: JobNow) -> tuple:
+    """All of a job but where its last messages are: one that comes after its end changes nothing else."""
+    return tuple(getattr(job, each) for each in job.__struct_fields__ if each not in ("seq", "upto", "mark"))
 
 
 def wrongs_of_lost(evidence: Evidence) -> list[str]:

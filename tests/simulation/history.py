@@ -11,25 +11,28 @@ import random
 import shutil
 import tempfile
 import traceback
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
 from elfbook.client.client import Client
 from elfbook.client.watched import Watched
 from elfbook.errors import ElfbookError
+from elfbook.host import leftovers
 from elfbook.host.scheduler import Scheduler
 from elfbook.log.fold import to_reopen
 from elfbook.model import Origin
-from elfbook.store import link
+from elfbook.store import greeting, link
 from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.mycelium import Address, Mycelium
 from elfbook.wire import Names
-from elfbook.work import worker
+from elfbook.work import attempts, worker
 from elfbook.work.worker import Worker
-from tests.simulation.evidence import Evidence, gather, wrongs
+from tests.simulation.evidence import Evidence, gather, kinds, wrongs
 from tests.simulation.kernel import Ledger, SimulatedKernel
 from tests.simulation.loop import Loop, Process, Stuck, end_all, simulated
 from tests.simulation.network import CALM, Network, Trace, Wire
@@ -42,8 +45,10 @@ EXPECTED = (ElfbookError, Unanswered, Refused)
 LOOK_S = 0.25
 SETTLE_S = 400.0
 """So long after the last fault everything must have ended."""
-QUIET_S = 50.0
-"""Longer than an offer is held for a worker, a lease, and the time after which offers are repeated."""
+CLEAR_S = 10.0
+"""Instead of a minute, which would only make histories longer."""
+QUIET_S = 35.0
+"""Longer than an offer is held for a worker, than a lease with CLEAR_S, and than offers wait to be repeated."""
 
 
 @dataclass(eq=False)
@@ -91,7 +96,14 @@ class World:
             self.kernels.append(SimulatedKernel(self.ledger, self.processes, **given))
             return self.kernels[-1]
 
+        async def nobody(_: str) -> None:
+            """What listens at an address where no connection could be made."""
+
         with (
+            patch.object(greeting, "first_words", nobody),
+            patch.object(leftovers, "LOOK_S", CLEAR_S),
+            patch.object(attempts, "LIFE", "life"),  # drawn when the module was imported
+            patch.object(attempts, "WRITES", count()),
             patch.object(link, "NatsClient", lambda: Wire(self.network)),
             patch.object(worker, "Kernel", kernel),
         ):
@@ -223,7 +235,8 @@ class World:
     def make_peace(self) -> None:
         """From now on nothing bad happens; what is frozen or cut off comes back in its time."""
         self.network.note("peace")
-        self.network.weather = CALM
+        if not self.plan.lasting:
+            self.network.weather = CALM
         self.ledger.peaceful = True
         for slot in self.slots:
             if slot.process is not None:
@@ -240,6 +253,7 @@ class World:
         deadline = self.loop.now + SETTLE_S
         while any(story.stage != "over" for story in self.plan.stories) and self.loop.now < deadline:
             await asyncio.sleep(LOOK_S)
+        self.network.weather = CALM
         await asyncio.sleep(QUIET_S)
         evidence = await gather(await self.mycelium(), self.plan, self.ledger.executions)
         names, server = Names(), self.network.server
@@ -260,7 +274,8 @@ class Told:
     digest: str
     """Of everything that happened, in order."""
     steps: int
-    runs: int
+    facts: Counter[str]
+    """How many of each kind the log has; those told together with others by names of their own."""
     lines: list[str]
     """The last things that happened."""
 
@@ -274,13 +289,12 @@ def tell(seed: int, keep: int = 0) -> Told:
             with world.around():
                 try:
                     evidence = loop.run_until_complete(world.happen())
-                    found = wrongs(evidence)
+                    found, facts = wrongs(evidence), kinds(evidence)
                 except Stuck as error:
-                    found = [f"it came to a standstill: {error}"]
-                told = Told(
-                    seed, found, world.trace.digest, loop.steps, len(world.plan.stories), world.trace.lines
-                )
-                end_all(loop, world.processes)
-                return told
+                    found, facts = [f"it came to a standstill: {error}"], Counter()
+                finally:
+                    steps = loop.steps
+                    end_all(loop, world.processes)
+                return Told(seed, found, world.trace.digest, steps, facts, world.trace.lines)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

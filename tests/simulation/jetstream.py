@@ -49,8 +49,8 @@ class Server:
         takers = [
             take
             for subs in list(self.listeners.values())
-            for p, take in list(subs.values())
-            if matches(p, to)
+            for pattern, take in list(subs.values())
+            if pattern == to or (pattern[-1] in "*>" and matches(pattern, to))
         ]
         for take in takers:
             take(subject or to, data, reply, headers)
@@ -110,7 +110,7 @@ class Server:
                 self.stream(name).config = body
                 return self.stream(name).facts()
             case ["STREAM", "INFO", name]:
-                return self.stream(name).facts()
+                return self.stream(name).facts(body.get("subjects_filter", ""))
             case ["STREAM", "DELETE", name]:
                 return self._delete(name)
             case ["STREAM", "PURGE", name]:

@@ -30,6 +30,8 @@ class Habits:
 
     job: str
     """`flow/number`: the same in every run of the flow."""
+    quick: bool = False
+    """Takes less than a thousandth of a second, unless it is slow for once."""
     slow: float = 0.0
     raises: float = 0.0
     dies: float = 0.0
@@ -154,7 +156,7 @@ class SimulatedKernel:
     def drop(self, tokens: list[str]) -> None:
         dropped = [job.token for kind, job in self._queue if kind == "run" and job.token in tokens]
         self._queue = deque(item for item in self._queue if item[0] != "run" or item[1].token not in dropped)
-        if self.process.alive:
+        if self.process is not None and self.process.alive:
             self._tell(self.on_dropped, dropped)
 
     async def interrupt(self, token: str) -> None:
@@ -186,17 +188,16 @@ class SimulatedKernel:
 
     async def _run(self, job: Job) -> None:
         loop, ledger = asyncio.get_running_loop(), self.ledger
+        told = {**(job.shared or {}), **job.header}
         parts = list(job.parts)
         habits = Habits(**json.loads(parts.pop(0)))
         parts.pop(0)
-        inputs = {
-            parent: digest_at(path) if path else sha(parts.pop(0)) for parent, path in job.header["inputs"]
-        }
-        use = job.header["elf"]
+        inputs = {parent: digest_at(path) if path else sha(parts.pop(0)) for parent, path in told["inputs"]}
+        use = told["elf"]
         assert use["revision"] in self._learned, "a job came before its code"
         execution = Execution(habits.job, self.worker, use["revision"], inputs, loop.time())
         ledger.executions.append(execution)
-        if job.header["kept"]:
+        if told["kept"]:
             self._kept.setdefault(use["name"], parts.pop(0))
         if use["name"] and use["name"] not in self._named:
             self._named[use["name"]] = json.loads(self._kept.get(use["name"], b"[]"))
@@ -219,12 +220,12 @@ class SimulatedKernel:
             self._tell(self.on_done, header | told, [])
             return
         self._current = ""
-        self._return(job, habits, execution, header)
+        self._return(job.token, use["name"], habits, execution, header)
 
     async def _wait(self, habits: Habits) -> bool:
         """Take the job's time; False when it was interrupted."""
         ledger = self.ledger
-        takes_s = 0.001 + 0.01 * ledger.chance.random()
+        takes_s = ledger.chance.random() * (0.0005 if habits.quick else 0.01)
         if ledger.draws(habits.slow):
             takes_s = 0.2 + 5 * ledger.chance.random() ** 2
         if ledger.draws(habits.stubborn):
@@ -243,8 +244,8 @@ class SimulatedKernel:
         self._tell(self.on_output, token, "status", {"execution_state": "idle"})
         header["output"] = True
 
-    def _return(self, job: Job, habits: Habits, execution: Execution, header: dict) -> None:
-        execution.word = f"{habits.job} {job.token}"
+    def _return(self, token: str, name: str, habits: Habits, execution: Execution, header: dict) -> None:
+        execution.word = f"{habits.job} {token}"
         data, parts = execution.word.encode(), []
         if self.ledger.draws(habits.large, bad=False):
             data = data.ljust(LARGE, b".")
@@ -254,7 +255,7 @@ class SimulatedKernel:
         else:
             parts.append(data)
         execution.value = sha(data)
-        if name := job.header["elf"]["name"]:
+        if name:
             self._named[name] = [*self._named[name], execution.value]
             self._kept[name] = json.dumps(self._named[name]).encode()
             header["keep"] = True

@@ -154,6 +154,9 @@ class Loop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (when, next(self.numbers), timer))
         return timer
 
+    def run_in_executor(self, *_) -> asyncio.Future:
+        raise AssertionError("a simulated process asks a real thread: nobody knows when it will answer")
+
     def _write_to_self(self) -> None:
         """Nothing has to be woken: there is one thread."""
 

@@ -59,6 +59,8 @@ class Plan:
     """Between two of them, on average."""
     faults: tuple[str, ...]
     weather: Weather
+    lasting: bool
+    """The weather stays so after the last fault."""
     promises: list[Promise] = field(default_factory=list)
 
 
@@ -89,6 +91,7 @@ def draw_plan(chance: random.Random) -> Plan:
         pause_s=chance.choice([1, 3, 8]),
         faults=faults,
         weather=weather,
+        lasting=chance.random() < 0.5,
     )
 
 
@@ -112,20 +115,25 @@ def draw_graph(chance: random.Random, flow: str) -> Graph:
     names = [name for name in NAMES if chance.random() < 0.7] or [""]
     names = list(dict.fromkeys(names))
     rough = chance.choice([0.0, 0.1, 0.3])
-    wide = chance.random() < 0.2
+    wide = chance.random() < 0.35
+    quick = wide and chance.random() < 0.9  # short jobs are offered, claimed and ended together
+    if quick:
+        names = chance.choice([[""], [""], ["", "ann"]])
     latest: dict[str, int] = {}
     jobs = []
-    for job in range(chance.randint(12, 30) if wide else chance.randint(1, 10)):
+    odd = 0.1 if quick else 1.0
+    for job in range(chance.choice([20, 40, 140]) if wide else chance.randint(1, 10)):
         name = chance.choice(names)
-        earlier = [each for each in range(job) if chance.random() < (0.1 if wide else 0.4)]
+        earlier = [each for each in range(job) if chance.random() < (1 / (job + 1) if wide else 0.4)]
         habits = Habits(
             job=f"{flow}/{job}",
-            slow=chance.choice([0.0, 0.1, 0.5]),
-            raises=rough * chance.random(),
-            dies=rough * chance.random() / 2,
-            stubborn=rough * chance.random() / 2,
-            prints=chance.choice([0.0, 0.3]),
-            large=chance.choice([0.0, 0.0, 0.2]),
+            quick=quick,
+            slow=0.01 if quick else chance.choice([0.0, 0.1, 0.5]),
+            raises=odd * rough * chance.random(),
+            dies=odd * rough * chance.random() / 2,
+            stubborn=odd * rough * chance.random() / 2,
+            prints=odd * chance.choice([0.0, 0.3]),
+            large=odd * chance.choice([0.0, 0.0, 0.2]),
         )
         jobs.append(
             JobSpec(
@@ -144,7 +152,7 @@ def draw_graph(chance: random.Random, flow: str) -> Graph:
         lost_retries=chance.randint(0, 3),
         backoff_s=chance.choice([0.0, 0.5, 2.0]),
         timeout_s=chance.choice([None, None, 3.0]),
-        on_lost=chance.choice(["retry", "retry", "fail"]),
+        on_lost=chance.choice(["retry", "retry", "retry", "fail"]),
     )
     elves = tuple(ElfUse(elf="Elf", revision=FIRST, name=name) for name in names)
     return Graph(elves=elves, jobs=tuple(jobs), result=flow.encode(), policy=policy)

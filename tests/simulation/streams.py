@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
@@ -26,6 +27,7 @@ NO_CONSUMER = (404, 10014, "consumer not found")
 NO_MESSAGE = (404, 10037, "no message found")
 
 
+@lru_cache(maxsize=100_000)
 def matches(pattern: str, subject: str) -> bool:
     """Whether a subject, or every subject that a second pattern means, is among the pattern's."""
     wanted, given = pattern.split("."), subject.split(".")
@@ -162,7 +164,7 @@ class Stream:
             self.remove(seq)
         return len(gone)
 
-    def facts(self) -> dict:
+    def facts(self, pattern: str = "") -> dict:
         state = {
             "messages": len(self.messages),
             "first_seq": min(self.messages, default=self.last + 1 if self.last else 0),
@@ -170,6 +172,10 @@ class Stream:
             "num_subjects": len(self.subjects),
             "consumer_count": len(self.consumers),
         }
+        if pattern:
+            state["subjects"] = {
+                each: len(seqs) for each, seqs in self.subjects.items() if matches(pattern, each)
+            }
         return {"config": self.config, "created": self.created, "state": state}
 
     def find(self, wanted: dict) -> Kept:
