@@ -121,6 +121,8 @@ class ElfUse(Struct, frozen=True):
     """The instance's name in the mycelium; empty for an anonymous instance."""
     arguments: bytes = b""
     """Its constructor's arguments, an expression without job references (expr.py)."""
+    needs: tuple[str, ...] = ()
+    """Packages that its code cannot load without; what a kernel always has is left out."""
 
 
 class JobSpec(Struct, frozen=True):
@@ -151,8 +153,7 @@ class JobSpec(Struct, frozen=True):
     """The task's own `Policy.limit`; empty for the run's."""
 
 
-PRIORITIES = ("high", "normal", "low")
-"""What the numbers of `Policy.priority` mean."""
+PRIORITIES = ("high", "normal", "low")  # by the numbers of Policy.priority
 
 
 class Policy(Struct, frozen=True):
@@ -356,6 +357,8 @@ class Beat(Struct, frozen=True):
     """Label of the job under way."""
     leaving: bool = False
     """True in the last beat of a worker that ends on purpose."""
+    modules: dict[str, bool] = msgspec.field(default_factory=dict)
+    """Whether its kernel has the packages that it was asked for."""
 
 
 class Situation(Struct, frozen=True):
@@ -369,6 +372,8 @@ class Situation(Struct, frozen=True):
     """Of each pool how many due jobs of each priority have not been offered yet."""
     store: str = ""
     """Why the store takes nothing; empty when it does."""
+    lacks: dict[str, tuple[tuple[str, ...], ...]] = msgspec.field(default_factory=dict)
+    """Of each pool, for each of its workers, the packages that its kernel does not have."""
 
 
 class Output(Struct, frozen=True):

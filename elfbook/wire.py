@@ -302,6 +302,11 @@ class Names:
         """Who cannot store what it has says so here."""
         return f"{self._root}.trouble"
 
+    @property
+    def modules(self) -> str:
+        """Whoever hears names of packages here tells with its beats whether its kernel has them."""
+        return f"{self._root}.modules"
+
     def gone(self, worker: str) -> str:
         return f"{self._root}.gone.{worker}"
 

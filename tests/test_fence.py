@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import elfbook
 from elfbook.errors import ElfUsageError
-from elfbook.work import fence, shim
+from elfbook.work import fence
 from elfbook.work.fence import Fence
 
 numbers = st.integers(0, 10**9)
@@ -84,7 +84,7 @@ def test_a_kernel_without_elfbook_has_what_cells_import(monkeypatch: pytest.Monk
     for name in [name for name in sys.modules if name.partition(".")[0] == "elfbook"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "elfbook", None)  # so that importing it fails
-    shim.ensure_elfbook(fence.fence)
+    fence.ensure_elfbook()
     stub = sys.modules["elfbook"]
     assert isinstance(stub, ModuleType)
 

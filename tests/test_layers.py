@@ -27,7 +27,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "code": (
         "cells", "declared", "likeness", "statements", "locate", "parts", "refusals", "closure",
-        "evidence", "source",
+        "evidence", "needs", "source",
     ),
     "tracing": (
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
@@ -90,7 +90,7 @@ DISTRIBUTIONS = {"IPython": "ipython", "jupyter_client": "jupyter-client", "nats
 OPTIONAL = {"numpy", "matplotlib"}
 
 # An import that may point up, and why.
-UPWARD = {("work.shim", "__init__"): "run inside kernels: takes elfbook where the kernel's environment has it"}
+UPWARD = {("work.fence", "__init__"): "run inside kernels: takes elfbook where the kernel's environment has it"}
 
 # Sent to worker kernels as source text, so they stand on the standard library alone.
 SHIPPED: dict[str, set[str]] = {

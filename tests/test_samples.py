@@ -197,11 +197,26 @@ STORED: dict[str, object] = {
         running="Hut.task_save[3]",
         leaving=True,
     ),
+    "beat_with_modules": Beat(
+        worker="w1",
+        host="h",
+        pool="main",
+        names=("animals",),
+        only=("animals",),
+        kernel="py311",
+        python="3.11.7",
+        pid=10,
+        kernel_pid=11,
+        running="Hut.task_save[3]",
+        leaving=True,
+        modules={"scipy": True, "torch": False},
+    ),
     "situation": Situation(
         workers={"main": 2},
         taken={"api": ("crawl/task_fetch[1]",)},
         ahead={"main": (1, 0, 5)},
         store="the store is full",
+        lacks={"main": (("torch",), ())},
     ),
     "output": Output(
         job=1, attempt=2, kind="display", text="x", bundle={"text/plain": "7", "image/png": "aGk="}

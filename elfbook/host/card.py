@@ -52,7 +52,8 @@ class Card:
         """The elf instance that a job is for, with the code it is to run now."""
         use = self.state.graph.elves[self.spec(job).elf]
         revision = self.state.jobs[job].revision
-        return msgspec.structs.replace(use, revision=revision) if revision else use
+        # What mended code needs was not read from it: it is offered to anybody.
+        return msgspec.structs.replace(use, revision=revision, needs=()) if revision else use
 
     def kind(self, job: int) -> Kind:
         spec = self.spec(job)

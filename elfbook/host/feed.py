@@ -198,6 +198,10 @@ class Feed:
         if (card.run, lot) in self.out_lots:
             self._held_back.setdefault((card.run, lot), []).extend(action.job for action in actions)
             return
+        able = self.placement.able(pool, card.use(jobs[0]).needs)
+        if able is not None:
+            await self._offer_to(able, card, actions, pool)
+            return
         if together and may_share(card.policy(jobs[0])):
             many, actions = self._shareable(card, actions)
             if len(many) > 1:
@@ -206,6 +210,14 @@ class Feed:
                 actions = [action for action, _ in many] + actions
         for action in actions:
             await self.send(card, action, pool)
+
+    async def _offer_to(self, able: list[str], card: Card, actions: list[Offer], pool: str) -> None:
+        """Only these workers of the pool have what the jobs need, perhaps none."""
+        for action in actions:
+            if able:
+                await self.send(card, action, pool, able[action.job % len(able)])
+            else:
+                self.line_up(card, action)
 
     def _shareable(self, card: Card, actions: list[Offer]) -> tuple[list[tuple[Offer, Inputs]], list[Offer]]:
         """Jobs that can travel in one offer, with their inputs, and those that have to travel alone."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from elfbook.model import Beat
+from elfbook.model import Beat, Graph
+from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 
 
@@ -24,10 +27,13 @@ class Placement:
     """Named elf to the worker that holds it."""
     _promised: dict[str, str] = field(default_factory=dict)
     """Named elf to the worker that is about to: it counts, as other elves are placed meanwhile."""
+    wanted: set[str] = field(default_factory=set)
+    """Packages that jobs need: of these each worker is asked whether its kernel has them."""
 
     def hear(self, beat: Beat) -> bool:
-        """Take note of a sign of life; True for a worker that was not known."""
-        new = beat.worker not in self.beats
+        """Take note of a sign of life; True for a worker that was not known, or has more to offer."""
+        before = self.beats.get(beat.worker)
+        new = before is None or before.modules != beat.modules
         self.beats[beat.worker] = beat
         self.heard[beat.worker] = time.monotonic()
         for name in beat.names:
@@ -36,7 +42,41 @@ class Placement:
 
     def size(self, pool: str) -> int:
         """How many workers take jobs of a pool."""
-        return sum(not beat.only and pool in (beat.pool, beat.worker) for beat in self.beats.values())
+        return len(self._takers(pool))
+
+    def _takers(self, pool: str) -> list[Beat]:
+        return [beat for beat in self.beats.values() if not beat.only and pool in (beat.pool, beat.worker)]
+
+    def able(self, pool: str, needs: tuple[str, ...]) -> list[str] | None:
+        """The workers of a pool whose kernels have these packages; None when it need not be looked at."""
+        if not needs:
+            return None
+        takers = self._takers(pool)
+        able = [beat.worker for beat in takers if all(map(beat.modules.get, needs))]
+        return None if able and len(able) == len(takers) else able
+
+    def lacking(self, pool: str) -> tuple[tuple[str, ...], ...]:
+        """For each worker of a pool the packages that it is known not to have."""
+        return tuple(
+            tuple(sorted(name for name, there in beat.modules.items() if not there))
+            for beat in self._takers(pool)
+        )
+
+    async def want(self, graph: Graph) -> None:
+        """Have the workers tell whether their kernels have what the graph's jobs need."""
+        for use in graph.elves:
+            self.wanted.update(use.needs)
+        await self.ask(self.beats.values())
+
+    def unknown(self, beats: Iterable[Beat]) -> set[str]:
+        """Wanted packages of which one of these workers has not told yet."""
+        return {name for beat in beats for name in self.wanted - beat.modules.keys()}
+
+    async def ask(self, beats: Iterable[Beat]) -> None:
+        """Have these workers tell of what is not known of them."""
+        if unknown := self.unknown(beats):
+            with contextlib.suppress(Unanswered):  # each beat that says too little is asked again
+                await self.mycelium.link.publish(self.mycelium.names.modules, " ".join(unknown).encode())
 
     def expect(self, worker: str) -> None:
         """A record names a worker: unless it is heard of within a lease from now, it is gone."""

@@ -140,6 +140,7 @@ class Scheduler:
         for job in card.state.jobs:
             if job.state is State.RUNNING:
                 self.placement.expect(job.worker)
+        await self.placement.want(graph)
         actions = due(card.state)
         # The first jobs of a large run need not wait for the last.
         for place in range(0, len(actions), AT_ONCE):
@@ -277,8 +278,9 @@ class Scheduler:
         self.mycelium.record(run, job, event, seq).add_done_callback(stored)
 
     def _offer(self, card: Card, action: Offer) -> None:
-        name = card.use(action.job).name
-        if name and not self.lead.leads:
+        use = card.use(action.job)
+        name, able = use.name, self.placement.able(card.state.graph.policy.pool, use.needs)
+        if (name and not self.lead.leads) or (not name and able == []):
             self._homeless[card.run, action.job] = action
         elif name:
             self.beside.run(self._offer_named(card, action, name))
@@ -311,6 +313,8 @@ class Scheduler:
             return
         if self.placement.hear(beat):
             self._find_homes()
+        if self.placement.unknown([beat]):
+            self.beside.run(self.placement.ask([beat]))
 
     def _begin_to_lead(self) -> None:
         """Whoever led has gone: what it had offered may be lost or not, so everything is offered."""

@@ -46,6 +46,7 @@ class Teller:
                 if lineup.size
             },
             store=self.mycelium.pressure.why,
+            lacks={pool: lacks for pool in pools if any(lacks := self.feed.placement.lacking(pool))},
         )
 
     def _taken(self) -> dict[str, tuple[str, ...]]:

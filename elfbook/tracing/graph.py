@@ -8,9 +8,14 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from elfbook.code.needs import needs_of
 from elfbook.errors import DefinitionError
 from elfbook.model import ElfUse, Graph, JobSpec, Policy, Revision, ValueRef
 from elfbook.tracing.nodes import Node, freeze
+
+MOST_KNOWN = 256
+_KNOWN: dict[str, tuple[str, ...]] = {}
+"""The needs of revisions, by digest: the same code needs the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +97,18 @@ def _uses(
             arguments, large = frozen.expression, frozen.refs
             blobs.update(frozen.blobs)
         revision = revisions[used.cls]
-        use = ElfUse(revision.elf, revision.digest, used.name, arguments)
+        use = ElfUse(revision.elf, revision.digest, used.name, arguments, _needs(revision))
         where.append(places.setdefault(use, len(places)))
         refs.append(large)
     return list(places), where, refs
+
+
+def _needs(revision: Revision) -> tuple[str, ...]:
+    if revision.digest not in _KNOWN:
+        while len(_KNOWN) >= MOST_KNOWN:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[revision.digest] = needs_of(revision.pieces)
+    return _KNOWN[revision.digest]
 
 
 def unused(jobs: list[JobSpec]) -> Node:

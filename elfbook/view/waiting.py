@@ -56,6 +56,11 @@ def kept_by(state: RunState, job: int, situation: Situation) -> str:
         if not situation.workers:
             return "waits for a worker; there is none"
         return f"waits for a worker; there is none of pool {policy.pool}"
+    needs = () if state.jobs[job].revision else use.needs
+    lacks = situation.lacks.get(policy.pool, ())
+    if lacks and all(not set(needs).isdisjoint(each) for each in lacks):
+        nowhere = [name for name in needs if all(name in each for each in lacks)]
+        return f"no worker has {listing(nowhere)}" if nowhere else f"no worker has all of {listing(needs)}"
     if policy.limit:
         name, size = limit_parts(policy.limit)
         taken = situation.taken.get(name, ())

@@ -1,4 +1,4 @@
-"""The token by which an outside system tells the present attempt of a job from an older one.
+"""What user code finds of elfbook in a kernel: above all the token of the present attempt.
 
 Also sent as text into worker kernels: standard library only, Python 3.9 and up, no import of ours.
 """
@@ -6,6 +6,8 @@ Also sent as text into worker kernels: standard library only, Python 3.9 and up,
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 import typing
 
 __elfbook_inside__ = True  # our own frames: left out of what a user sees
@@ -62,3 +64,22 @@ def fence():
     except ImportError:  # a kernel whose environment has no elfbook
         kind = RuntimeError
     raise kind("elfbook.fence() is the token of an attempt, and no task is running here")
+
+
+def ensure_elfbook():
+    """Let `from elfbook import Elf, task, fence` work in an environment that has no elfbook."""
+    try:
+        import elfbook
+    except ImportError:
+        elfbook = types.ModuleType("elfbook")
+        elfbook.Elf = type("Elf", (), {"__doc__": "An elf on a worker without elfbook."})
+
+        def task(function=None, **options):  # what it says was read where the flow was recorded
+            if function is None:
+                return task
+            function.__elfbook_task__ = True
+            return function
+
+        elfbook.task = task
+        sys.modules["elfbook"] = elfbook
+    elfbook.fence = fence  # of this module, where this kernel's attempts are noted

@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def __elfbook_begin__(sources, key, path, folder, limit, worker):
         modules[name] = module
     from IPython import get_ipython
     from IPython.display import display
-    modules["shim"].ensure_elfbook(modules["fence"].fence)
+    modules["fence"].ensure_elfbook()
     room = modules["room"].Room(
         modules["values"], modules["evaluate"], modules["cells"], modules["fence"], key,
         {{"display": display, "get_ipython": get_ipython}},
@@ -97,6 +97,8 @@ class Kernel:
     _client: object = None
     _stopping: bool = False
     _known: set[str] = field(default_factory=set)
+    _asked: list[asyncio.Future] = field(default_factory=list)
+    """Who waits to hear what packages there are."""
 
     async def start(self) -> None:
         """Holds afterwards: the kernel answers and takes jobs. KernelError otherwise."""
@@ -188,6 +190,8 @@ class Kernel:
             self.on_done(header, parts)
         elif "dropped" in header:
             self.on_dropped(header["dropped"])
+        elif "found" in header:
+            self._answer(header["found"])
         elif not self._joined.done():
             self._joined.set_result(header)
 
@@ -244,6 +248,18 @@ class Kernel:
     def knows(self, digest: str) -> bool:
         return digest in self._known
 
+    async def find(self, modules: Iterable[str]) -> dict[str, bool]:
+        """Whether these packages can be imported there; {} when the kernel ends before it can tell."""
+        self._asked.append(asyncio.get_running_loop().create_future())
+        self._send({"find": sorted(modules)})
+        return await self._asked[-1]
+
+    def _answer(self, found: dict[str, bool]) -> None:
+        for future in self._asked[:1] if found else self._asked:
+            if not future.done():
+                future.set_result(found)
+        del self._asked[: 1 if found else None]
+
     def learn(self, revision: dict, captures: list[bytes]) -> None:
         """Send a revision ahead of the first job that needs it."""
         self._known.add(revision["digest"])
@@ -293,6 +309,7 @@ class Kernel:
     async def stop(self) -> None:
         """Holds afterwards: the process has ended and nothing of it is left."""
         self._stopping = True
+        self._answer({})
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

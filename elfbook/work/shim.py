@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import hashlib
+import importlib.util
 import mmap
 import os
 import signal
@@ -20,7 +21,6 @@ import socket
 import sys
 import threading
 import time
-import types
 import uuid
 from _signal import getsignal  # the public one makes an enum's member of each answer
 from collections import deque
@@ -69,6 +69,9 @@ class Shim:
                 self.queue.append(("forget", header["forget"], parts))
         elif "drop" in header:
             self.drop(set(header["drop"]))
+            return
+        elif "find" in header:
+            self.channel.send({"found": {name: is_there(name) for name in header["find"]}})
             return
         else:
             at = 0
@@ -309,6 +312,14 @@ def mapped(path):
         return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
 
 
+def is_there(name):
+    """True for a package that can be imported here; it is not imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # ValueError: made by hand, without a spec
+        return name in sys.modules
+
+
 def start(room, replies, path, folder, inline_limit, name):
     """Join the worker that listens at `path`; returns at once. `replies` is the module of that name."""
     from ipykernel.kernelapp import IPKernelApp
@@ -322,22 +333,3 @@ def start(room, replies, path, folder, inline_limit, name):
     threading.Thread(target=shim.read, name="elfbook " + name, daemon=True).start()
     shim.channel.send({"ready": os.getpid(), "python": sys.version.split()[0]})
     return shim
-
-
-def ensure_elfbook(fence):
-    """Let `from elfbook import Elf, task, fence` work in an environment that has no elfbook."""
-    try:
-        import elfbook
-    except ImportError:
-        elfbook = types.ModuleType("elfbook")
-        elfbook.Elf = type("Elf", (), {"__doc__": "An elf on a worker without elfbook."})
-
-        def task(function=None, **options):  # what it says was read where the flow was recorded
-            if function is None:
-                return task
-            function.__elfbook_task__ = True
-            return function
-
-        elfbook.task = task
-        sys.modules["elfbook"] = elfbook
-    elfbook.fence = fence  # of the room in which this kernel's jobs run

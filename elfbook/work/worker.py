@@ -62,6 +62,10 @@ class Worker:
     environment: dict[str, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     """Named elves that it holds."""
+    modules: dict[str, bool] = field(default_factory=dict)
+    """Packages that it was asked for, and whether its kernel has them."""
+    _looked_for: set[str] = field(default_factory=set)
+    """Packages about which the kernel has not answered yet."""
     _takers: list[Taker] = field(default_factory=list)
     _lot_takers: list[Taker] = field(default_factory=list)
     """Of offers of many short jobs; none in a worker that serves named elves only."""
@@ -150,7 +154,14 @@ class Worker:
                     held.fenced = True
                     self.bench.stop_job(held, "cancelled")
 
+        def modules(message: Message) -> None:
+            unknown = set(message.data.decode().split()) - self.modules.keys() - self._looked_for
+            if unknown:
+                self._looked_for |= unknown
+                self.beside.run(self._look_for(unknown))
+
         return [
+            await link.subscribe(names.modules, modules),
             await link.subscribe(names.census, census),
             await link.subscribe(names.stop_job(self.name), stop_job),
         ]
@@ -169,7 +180,17 @@ class Worker:
             kernel_pid=kernel.pid,
             running=current.dispatch.label if current else "",
             leaving=self.bench.leaving,
+            modules=dict(self.modules),
         )
+
+    async def _look_for(self, modules: set[str]) -> None:
+        """Have the kernel say whether it has these packages, and tell whoever hears the beats."""
+        await self.bench.up.wait()
+        found = await self.bench.kernel.find(modules)
+        self._looked_for -= modules
+        if not found.keys() <= self.modules.keys():
+            self.modules.update(found)
+            await self.pulse.beat()
 
     async def _certain(self) -> None:
         await self.fencing.certain()

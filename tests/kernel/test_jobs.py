@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import textwrap
 from pathlib import Path
@@ -179,3 +180,25 @@ async def test_each_attempt_has_its_token_and_nothing_else_has_it(desk, until) -
     reply = await desk.kernel._client.execute("import elfbook; elfbook.fence()", reply=True, timeout=20)
     assert reply["content"]["status"] == "error"
     assert "no task is running here" in reply["content"]["evalue"]
+
+
+async def test_a_kernel_tells_what_packages_it_has_also_while_it_works(desk, until) -> None:
+    kernel = await desk.start()
+    path = desk.folder / "begun"
+    running = desk.put("stubborn", str(path))
+    await until(path.exists)
+    names = ["json", "numpy", "no_such_package", "elfbook", "elfbook_inside_room"]
+    assert await kernel.find(names) == {
+        "json": True, "numpy": True, "no_such_package": False, "elfbook": True, "elfbook_inside_room": True,
+    }  # fmt: skip
+    (desk.folder / "begun.go").touch()
+    await until(lambda: running in desk.done)
+
+
+async def test_a_kernel_that_ends_owes_no_answer(desk, until) -> None:
+    kernel = await desk.start()
+    kernel.kill()
+    answers = asyncio.gather(kernel.find(["json"]), kernel.find(["scipy"]))
+    await until(lambda: desk.deaths)
+    await kernel.stop()
+    assert await answers == [{}, {}]

@@ -21,7 +21,9 @@ POOL = "here"
 
 
 @contextlib.asynccontextmanager
-async def worker_here(place, folder: Path, name: str, spec: str = "python3") -> AsyncIterator[Worker]:
+async def worker_here(
+    place, folder: Path, name: str, spec: str = "python3", **environment: str
+) -> AsyncIterator[Worker]:
     """A worker in this process, with a kernel of its own, that can be watched and cut short."""
     mycelium = await Mycelium.open(place.address(), key=place.key(), locate=place.locate)
     worker = Worker(
@@ -32,7 +34,7 @@ async def worker_here(place, folder: Path, name: str, spec: str = "python3") -> 
         cellar=folder / f"{name}-values",
         pool=POOL,
         spec=spec,
-        environment=inherited(dict(os.environ)),
+        environment=inherited({**os.environ, **environment}),
     )
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
-from elfbook.facts import State
+from elfbook.facts import Claimed, State
 from elfbook.view.waiting import why
+from tests.system.test_accept import POOL, worker_here
 
 
 @pytest.fixture
@@ -58,3 +62,48 @@ async def test_low_priority_says_what_it_waits_behind(client, book, gates, until
     gates.open()
     for run in (busy, urgent, idle):
         await book.settled(run)
+
+
+LIBRARY = "elfbook_test_library"
+USES_IT = f"""\
+import {LIBRARY}
+
+
+class User:
+    def task_use(self, x):
+        return {LIBRARY}.double(x)
+"""
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A package that this process has, and of the workers only those that are told where it is."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / f"{LIBRARY}.py").write_text("def double(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(str(folder))
+    yield os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    sys.modules.pop(LIBRARY, None)
+
+
+@pytest.fixture
+def short_path(folder):
+    made = folder / "w"
+    made.mkdir(exist_ok=True)
+    return made
+
+
+async def test_jobs_wait_for_a_worker_that_has_what_they_import(tree, client, book, short_path, library, reason):
+    user = book.cell(USES_IT)["User"]()
+    async with worker_here(tree.place, short_path, "bare"):
+        run = await book.submit("library", lambda: user.task_use.map(range(30)), pool=POOL)
+        assert run.graph.elves[0].needs == (LIBRARY,)
+        await reason(run, 0, f"no worker has {LIBRARY}")
+        assert not [fact for fact in await book.facts(run) if isinstance(fact.event, Claimed)]
+        async with worker_here(tree.place, short_path, "rich", PYTHONPATH=library):
+            await book.settled(run)
+            assert await book.values(run) == [2 * x for x in range(30)]
+            assert {job.worker for job in run.state.jobs} == {"rich"}
+            sums = book.names["Sums"]()
+            other = await book.settled(await book.submit("plain", lambda: sums.task_same.map(range(30)), pool=POOL))
+            assert all(job.state is State.DONE for job in other.state.jobs), "whoever comes takes the rest"

@@ -446,6 +446,27 @@ def test_what_a_job_waits_for_comes_before_what_the_scheduler_sees(story: Callab
     assert why(named.state, 0, situation=behind) == 'waits for a worker that holds Storage("animals")'
 
 
+@pytest.mark.parametrize(
+    ("lacks", "words"),
+    [
+        ((), "waits for a worker"),
+        (((),), "waits for a worker"),
+        ((("scipy",), ()), "waits for a worker"),
+        ((("scipy",), ("scipy",)), "no worker has scipy"),
+        ((("scipy", "torch"), ("scipy", "torch")), "no worker has scipy and torch"),
+        ((("scipy",), ("torch",)), "no worker has all of scipy and torch"),
+        ((("numpy",),), "waits for a worker"),
+    ],
+)
+def test_packages_that_no_worker_has(story: Callable, call: Callable, lacks: tuple, words: str) -> None:
+    elf = ElfUse("Greeter", "d1", needs=("scipy", "torch"))
+    told = story([call("task_a")], elves=(elf,))
+    seen = Situation(workers={"main": 2}, lacks={"main": lacks, "gpu": (("scipy",),)})
+    assert why(told.state, 0, situation=seen) == words
+    told.tell(0, Reopened("n", revision="d2"))
+    assert why(told.state, 0, situation=seen) == "waits for a worker", "what mended code needs is not known"
+
+
 def test_a_job_under_its_tasks_own_limit(story: Callable, call: Callable) -> None:
     spec = msgspec.structs.replace(call("task_a"), limit="disk:1")
     told = story([spec, call("task_b")], policy=Policy(limit="api:1"))
