@@ -24,7 +24,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
         before = time.perf_counter()
         run = submit(jobs)
         submitted = time.perf_counter() - before
-        killed, stalled = _kill_meanwhile(run, processes["scheduler"], jobs, peak)
+        killed, stalled = _kill_meanwhile(run, system, jobs, peak)
         assert run.result(timeout=None) == list(range(jobs))
         taken = time.perf_counter() - before
     assert killed
@@ -35,9 +35,9 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
         yield Sample(f"million_{name}", "MiB", [peak.most[name]])
 
 
-def _kill_meanwhile(run, scheduler: int, jobs: int, peak: Peak) -> tuple[bool, float]:
-    """Kill it on the way; gives the longest time after that in which no job ended."""
-    killed, stalled, done, since = False, 0.0, 0, time.perf_counter()
+def _kill_meanwhile(run, system, jobs: int, peak: Peak) -> tuple[bool, float]:
+    """Kill the scheduler on the way; gives the longest time after that in which no job ended."""
+    first, killed, stalled, done, since = peak.pids["scheduler"], False, 0.0, 0, time.perf_counter()
     while not run.settled:
         time.sleep(LOOK_S)
         now = run.counts["done"]
@@ -46,6 +46,8 @@ def _kill_meanwhile(run, scheduler: int, jobs: int, peak: Peak) -> tuple[bool, f
         elif killed:
             stalled = max(stalled, time.perf_counter() - since)
         if not killed and done > jobs // 3:
-            os.kill(scheduler, signal.SIGKILL)
+            os.kill(first, signal.SIGKILL)
             killed = True
+        if killed and peak.pids["scheduler"] == first:
+            peak.pids["scheduler"] = system.scheduler_pid() or first  # the one that came after it
     return killed, stalled

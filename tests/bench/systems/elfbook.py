@@ -111,8 +111,14 @@ class System:
         kernels = {name.replace("worker", "kernel"): beats[pid] for name, pid in workers.items()}
         return {"scheduler": facts.scheduler_pid, "server": facts.server_pid, **workers, **kernels}
 
+    def scheduler_pid(self) -> int:
+        from elfbook.host import hostfile
+
+        facts = hostfile.find(self.notebook.place)
+        return facts.scheduler_pid if facts else 0
+
     def scheduler_cpu_s(self) -> float:
-        return cpu_s(self.processes()["scheduler"])
+        return cpu_s(self.scheduler_pid())
 
     # ------------------------------------------------------------------ the check
 
