@@ -9,6 +9,7 @@ import pytest
 
 from elfbook.client.ear import Ear
 from elfbook.client.watched import Watched
+from elfbook.errors import MyceliumError
 from elfbook.facts import Claimed, Event, Reopened, State, Succeeded
 from elfbook.log.fold import start
 from elfbook.model import ElfUse, Graph, JobSpec, Manifest, Output, ValueRef
@@ -145,6 +146,24 @@ async def test_what_ends_the_hearing_is_told_to_all_who_wait(mycelium, ears, mon
     with pytest.raises(KeyError):
         await ear.ready()
     await close(ears, watched)
+
+
+async def test_an_ear_is_kept_for_whoever_is_going_to_listen(mycelium, ears) -> None:
+    """A run may take minutes to store before it listens; an ear that has been closed tells it so."""
+    watched = watching(mycelium, ears)
+    ear = watched.ear_of("crawl")
+    assert ear.idle
+    with ear.wanted():
+        assert not ear.idle
+        await ear.ready()
+        watched.listen(ear)
+    assert not ear.idle
+    await close(ears, watched)
+    late = watching(mycelium, {"crawl": ear}, number=2)
+    late.listen(ear)
+    with pytest.raises(MyceliumError, match="stopped listening"):
+        await asyncio.wait_for(late.settled(), 10)
+    await late.close()
 
 
 def test_a_subject_says_whose_run_it_is_about(mycelium) -> None:

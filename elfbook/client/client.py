@@ -144,27 +144,29 @@ class Client:
         key = digest_of(flow.encode(), form.digest.encode())
         if (active := await self._active(flow, key)) is not None:
             return active, True
+        await self._close_ears(IDLE_S)
         ear = self._ear_of(flow)
-        await self._store_blobs(drawn.blobs)
-        revisions = {digest: await self._store_code(revision) for digest, revision in drawn.revisions.items()}
-        draft = await store_graph(
-            self.mycelium,
-            Manifest(
-                flow=flow,
-                number=0,
-                key=key,
-                jobs=len(drawn.graph.jobs),
-                nonce=os.urandom(8).hex(),
-                origin=origin,
-                submitted_at=time.time(),
-                revisions=revisions,
-            ),
-            drawn.graph,
-            form,
-        )
-        del form  # as large as the graph
-        await ear.ready()
-        return await self._add(draft, drawn, ear)
+        with ear.wanted():
+            await self._store_blobs(drawn.blobs)
+            revisions = {digest: await self._store_code(code) for digest, code in drawn.revisions.items()}
+            draft = await store_graph(
+                self.mycelium,
+                Manifest(
+                    flow=flow,
+                    number=0,
+                    key=key,
+                    jobs=len(drawn.graph.jobs),
+                    nonce=os.urandom(8).hex(),
+                    origin=origin,
+                    submitted_at=time.time(),
+                    revisions=revisions,
+                ),
+                drawn.graph,
+                form,
+            )
+            del form  # as large as the graph
+            await ear.ready()
+            return await self._add(draft, drawn, ear)
 
     async def _add(self, draft: Manifest, drawn: Drawn, ear: Ear) -> tuple[Watched, bool]:
         """The run, stored under its number; or the one that somebody else began meanwhile."""
@@ -241,7 +243,10 @@ class Client:
         idle = [flow for flow, ear in self._ears.items() if ear.idle]
         stale = [flow for flow in idle if time.monotonic() > self._ears[flow].idle_since + idle_s]
         for flow in dict.fromkeys([*idle[:-IDLE_EARS], *stale]):
-            await self._ears.pop(flow).close()
+            ear = self._ears.get(flow)
+            if ear is not None and ear.idle:  # somebody may want it by now
+                del self._ears[flow]
+                await ear.close()
 
     async def watch(self, flow: str, number: int | None = None) -> Watched:
         """A run of the flow, the newest unless a number is given, with all facts stored so far."""

@@ -7,12 +7,13 @@ the last of them has settled: whoever starts a flow again and again pays for the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from elfbook.errors import ElfbookError
+from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.store.follow import Follower
 from elfbook.store.link import Entry, Unanswered
 from elfbook.store.mycelium import Mycelium
@@ -39,6 +40,7 @@ class Ear:
     """Why nothing more is heard; None while all is well."""
     idle_since: float = field(default_factory=time.monotonic)
     """Monotonic time at which the last listener left; means nothing while there is one."""
+    _wanted: int = 0
     _listeners: dict[str, list[Listener]] = field(default_factory=dict)
     """By run; there are two while this process submits a run that somebody else is submitting."""
     _followers: tuple[Follower, ...] = ()
@@ -46,8 +48,18 @@ class Ear:
 
     @property
     def idle(self) -> bool:
-        """True while nobody listens."""
-        return not self._listeners
+        """True while nobody listens or is about to."""
+        return not self._listeners and not self._wanted
+
+    @contextlib.contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Inside, it is kept for somebody who is going to listen, however long that takes."""
+        self._wanted += 1
+        try:
+            yield
+        finally:
+            self._wanted -= 1
+            self.idle_since = time.monotonic()
 
     def begin(self) -> Ear:
         """Itself, about to hear; `ready` says from when on."""
@@ -88,6 +100,7 @@ class Ear:
 
     async def close(self) -> None:
         """Nobody hears any more; the server keeps nothing of it."""
+        self.error = self.error or MyceliumError("this process has stopped listening")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

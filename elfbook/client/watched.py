@@ -74,9 +74,10 @@ class Watched:
             if self._ear is not None:
                 return
             ear = self.ear_of(self.manifest.flow)
-            await ear.ready()
-            self._early = []
-            self.listen(ear)
+            with ear.wanted():
+                await ear.ready()
+                self._early = []
+                self.listen(ear)
             try:
                 await self._read_facts()
                 await self._read_outputs()
