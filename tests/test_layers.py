@@ -49,7 +49,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "host": (
         "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation", "snapshots",
-        "scheduler", "schedulerprocess", "ledger", "storekeeper", "host",
+        "scheduler", "schedulerprocess", "ledger", "withheld", "storekeeper", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

@@ -204,7 +204,8 @@ class Host:
         while True:
             for child in [self.scheduler, *list(self.workers.values())]:
                 if child.process is None:
-                    await self._start(child)
+                    if child is not self.scheduler or not child.started_at or await self.store.looked():
+                        await self._start(child)
                 elif child.process.returncode is not None:
                     await self._died(child)
             await self._say_gone()

@@ -65,6 +65,20 @@ async def who_was_hit(mycelium: Mycelium, before: Marks, now: dict[str, Mark]) -
     return lines
 
 
+async def in_doubt(mycelium: Mycelium, before: Marks, now: dict[str, Mark]) -> list[str]:
+    """Unsettled runs of which a record may be gone that none of the others tells of."""
+    names = mycelium.names
+    known, found = before.streams.get(names.jobs), now.get(names.jobs)
+    if known is None or found is None or known.created != found.created:
+        return []
+    told = {each.seq for each in await mycelium.missing_records()}
+    gone = [seq for seq in await mycelium.streams.holes(names.jobs) if seq not in told]
+    first = min([*gone, *([found.last + 1] if found.last < known.last else [])], default=None)
+    if first is None:
+        return []
+    return [run for run, mark in before.runs.items() if not mark.settled and mark.last >= first]
+
+
 def jobs_hit(mycelium: Mycelium, missing: list) -> list[str]:
     """A sentence for each job whose chain of records is broken; many are only counted."""
     found: dict[str, list[int]] = {}

@@ -18,16 +18,17 @@ from dataclasses import dataclass, field
 import msgspec
 
 from elfbook.errors import ElfbookError, MyceliumError, StoreCorrupt
-from elfbook.host.ledger import runs_now, who_was_hit
+from elfbook.host.ledger import in_doubt, runs_now, who_was_hit
+from elfbook.host.withheld import withhold
 from elfbook.store.aside import Aside
 from elfbook.store.link import Message, Refused, Unanswered
-from elfbook.store.marks import Marks, losses, remembered
+from elfbook.store.marks import Mark, Marks, losses, remembered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.pressure import Complaint, Trouble
 from elfbook.store.server import ensure_server, limit_is_new, stop_server
 from elfbook.wire import decode
-from elfbook.words import listing, size
+from elfbook.words import listing, plural, size
 
 log = logging.getLogger("elfbook")
 
@@ -87,6 +88,7 @@ class Storekeeper:
         for line in fresh:
             log.error("%s", line)
         if fresh:
+            await self._withhold(before, now)
             self.losses += fresh
             write_json(self.place.losses_file, {"losses": self.losses})
         epoch = await self.mycelium.streams.epoch()
@@ -98,6 +100,24 @@ class Storekeeper:
         after = Marks(before.streams | now, epoch, runs.runs, runs.read_to)
         if after != before:
             write_json(self.place.marks_file, msgspec.to_builtins(after))
+
+    async def _withhold(self, before: Marks, now: dict[str, Mark]) -> None:
+        runs = await in_doubt(self.mycelium, before, now)
+        count = await withhold(self.mycelium, runs) if runs else 0
+        if count:
+            log.error(
+                "%s of %s ended: it is not known whether they were done", plural(count, "job"), listing(runs)
+            )
+
+    async def looked(self) -> bool:
+        """True once the store has been looked at: no scheduler may decide by one that is not whole."""
+        try:
+            await self.compare()
+        except (Unanswered, Refused, MyceliumError):
+            return False
+        except OSError as error:  # the disk is full; what was seen was said
+            log.error("the marks could not be kept: %s", error)
+        return True
 
     async def hear_asides(self) -> None:
         """Know of everything that was set aside, by whomever."""

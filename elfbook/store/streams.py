@@ -157,6 +157,12 @@ class Streams:
                 )
         return marks
 
+    async def holes(self, stream: str) -> list[int]:
+        """The sequences up to its newest that a stream does not have."""
+        facts = await self.link.api(f"STREAM.INFO.{stream}", {"deleted_details": True})
+        state = facts["state"]
+        return [*range(1, state["first_seq"]), *(state.get("deleted") or ())] if state["last_seq"] else []
+
     # ------------------------------------------------------------------ epoch
 
     async def epoch(self) -> int:

@@ -6,10 +6,14 @@ import asyncio
 
 import pytest
 
+from elfbook.client.client import Client
 from elfbook.errors import MyceliumError, StoreRegressed
 from elfbook.facts import State
+from elfbook.host import hostfile
 from elfbook.notebook.checks import examine
 from elfbook.store.mycelium import Mycelium
+from elfbook.store.place import read_json
+from elfbook.store.server import ensure_server
 
 SAYING = """\
 class Say:
@@ -59,6 +63,47 @@ async def test_the_place_for_output_is_made_again(client, book, until):
     assert await book.values(run) == [2]
     await until(lambda: run.outputs.get(0))
     assert "said 2" in run.outputs[0][0].text
+
+
+async def test_a_job_whose_end_is_lost_is_never_done_again_in_silence(tree, client, book, tmp_path, gates, until):
+    """What is not known is said; a person decides."""
+    sums, gate = book.names["Sums"](), book.names["Gate"]()
+    path = tmp_path / "done"
+
+    def calls():
+        return gate.task_pass(str(gates.folder), 1, sums.task_note(str(path), 7)), sums.task_note(str(path), 8)
+
+    run = await book.submit("doubt", calls)
+    await book.running(run, 1)
+    await until(lambda: run.state.jobs[2].state is State.DONE)
+    names, end = client.mycelium.names, run.state.jobs[0].seq
+
+    def remembered() -> bool:
+        runs = read_json(tree.place.marks_file)["runs"]
+        return run.run in runs and runs[run.run]["last"] > end
+
+    await until(remembered)
+    await asyncio.to_thread(hostfile.stop, tree.place)
+    await asyncio.to_thread(ensure_server, tree.place)
+    bare = await Mycelium.open(tree.place.address(), key=tree.place.key())
+    await bare.link.api(f"STREAM.MSG.DELETE.{names.jobs}", {"seq": end})
+    await bare.close()
+    gates.open()
+    await tree.whole()
+    other = await Client.open(tree.place)
+    again = await other.watch("doubt")
+    await book.settled(again)
+    first, second, third = again.state.jobs
+    assert (first.state, first.event.failure.type) == (State.FAILED, "StoreRegressed")
+    assert second.state in (State.SKIPPED, State.DONE, State.FAILED)
+    assert third.state is State.DONE, "what is there is kept"
+    assert sorted(path.read_text().split()) == ["7", "8"], "nothing was done again by itself"
+    assert any("less than it had written" in line for line in tree.facts().losses)
+    await other.reopen(again, [0, *([1] if second.state is not State.DONE else [])])
+    await book.settled(again)
+    assert {job.state for job in again.state.jobs} == {State.DONE}
+    assert sorted(path.read_text().split()) == ["7", "7", "8"], "a person asked for it"
+    await other.close()
 
 
 async def test_records_that_were_deleted_are_missed_by_name_and_never_thought_new(tree, client, book, gates, until):
