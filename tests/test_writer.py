@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -17,7 +17,7 @@ from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json
 from elfbook.store.pressure import Pressure, Trouble
 from elfbook.store.server import ensure_server
-from elfbook.store.writer import BATCH_MESSAGES, SINGLY, Conflict, Writer
+from elfbook.store.writer import BATCH_MESSAGES, SINGLY, Among, Conflict, Writer
 
 MANY = BATCH_MESSAGES * 2 + 7
 
@@ -29,6 +29,8 @@ class Deaf:
     link: Link
     losses: int
     sent: int = 0
+    between: Callable[[], Awaitable[object]] | None = None
+    """Done before the link is asked what became of a write."""
 
     async def send(
         self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None
@@ -53,6 +55,12 @@ class Deaf:
 
     async def last(self, stream: str, subject: str) -> Entry | None:
         return await self.link.last(stream, subject)
+
+    async def first_since(self, stream: str, subject: str, seq: int) -> Entry | None:
+        if self.between is not None:
+            between, self.between = self.between, None
+            await between()
+        return await self.link.first_since(stream, subject, seq)
 
 
 @pytest.fixture(params=[True, False], ids=["batches", "singly"])
@@ -177,6 +185,25 @@ async def test_a_batch_that_is_cut_is_written_again(mycelium: Mycelium) -> None:
     pair = ((subject(mycelium, 1), b"done", 0), (mycelium.names.keep("animals"), b"one", None))
     seq = await writer.write_all(pair)
     assert [entry.seq for entry in await records(mycelium)] == [seq, seq + 1]
+    await writer.close()
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["own record", "claim of a lot"])
+async def test_a_lost_answer_is_read_back_though_others_have_written_since(mycelium: Mycelium, many: bool) -> None:
+    """A claim is stored, its answer is lost, and another record follows: it is mine all the same."""
+    names = mycelium.names
+    own = names.claims("crawl.1", 0) if many else names.job("crawl.1", 3)
+    expect = Among(names.lot("crawl.1", 0), 0) if many else 0
+
+    async def another() -> None:
+        await mycelium.jobs.write(own, b"another's", None)
+
+    writer = Writer(Deaf(mycelium.link, 1, between=another), names.jobs, Pressure())
+    writer.start()
+    seq = await writer.write(own, b"mine", expect)
+    assert [(entry.seq, entry.data) for entry in await records(mycelium)] == [
+        (seq, b"mine"), (seq + 1, b"another's"),
+    ]  # fmt: skip
     await writer.close()
 
 

@@ -61,6 +61,8 @@ class Scheduler:
     beside: Beside = field(default_factory=Beside)
     _loading: dict[str, asyncio.Task] = field(default_factory=dict)
     _missed: dict[str, list] = field(default_factory=dict)
+    _newest: dict[str, int] = field(default_factory=dict)
+    """Of each flow the highest number of a run that was taken up."""
     _folded_to: int = 0
     """Everything in JOBS up to this sequence has been folded."""
     _returned: asyncio.Event = field(default_factory=asyncio.Event)
@@ -137,6 +139,7 @@ class Scheduler:
             return  # taken up meanwhile, and what came since then is in that card only
         self._fold(card, self._missed.pop(manifest.run, []))
         self.cards[manifest.run] = card
+        self._newest[manifest.flow] = max(manifest.number, self._newest.get(manifest.flow, 0))
         for job in card.state.jobs:
             if job.state is State.RUNNING:
                 self.placement.expect(job.worker)
@@ -172,7 +175,9 @@ class Scheduler:
                 with self.mycelium.setting_aside(entry):
                     manifest = self.mycelium.manifest_of(entry)
                     if manifest.run not in self.cards:
-                        await self._load_safely(manifest, fresh=True)
+                        # Of one that was met before, by a fact about it, there is more than the manifest.
+                        fresh = manifest.number > self._newest.get(manifest.flow, 0)
+                        await self._load_safely(manifest, fresh=fresh)
 
     async def _load_safely(self, manifest: Manifest, *, fresh: bool = False) -> None:
         """A run that cannot be read must not keep the others from going on.

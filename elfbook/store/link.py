@@ -368,6 +368,10 @@ class Link:
         """The message at a sequence, None when it is gone."""
         return await self._get(stream, {"seq": seq})
 
+    async def first_since(self, stream: str, subject: str, seq: int) -> Entry | None:
+        """The first message of a subject at that sequence or after it, None when there is none."""
+        return await self._get(stream, {"next_by_subj": subject, "seq": seq})
+
     async def _get(self, stream: str, body: dict) -> Entry | None:
         try:
             answer = await self.ask(f"STREAM.MSG.GET.{stream}", body)

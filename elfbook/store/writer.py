@@ -234,9 +234,17 @@ class Writer:
             _fail(write, self.gauge.error())
 
     async def _mine(self, write: Write) -> int | None:
-        """The sequence of the first message if the store holds exactly what I wrote."""
-        subject, data, _ = write.messages[0]
-        found = await self.link.last(self.stream, subject)
+        """The sequence of the first message if the store holds exactly what I wrote.
+
+        What expects something is, if it was stored, the first of its subject since then; there may
+        have been others after it.
+        """
+        subject, data, expect = write.messages[0]
+        if expect is None:
+            found = await self.link.last(self.stream, subject)
+        else:
+            since = expect.seq if isinstance(expect, Among) else expect
+            found = await self.link.first_since(self.stream, subject, since + 1)
         return found.seq if found is not None and found.data == data else None
 
     async def _send_single(self, subject: str, data: bytes, expect: Expected) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,6 +30,9 @@ class Claims:
     worker: str
     names: set[str]
     """Named elves that the worker holds; the worker changes it."""
+    doubtful: Callable[[BaseException], None]
+    """Called when nobody can tell whether a claim was stored. The worker ends then: as long as it lives,
+    a job that it holds without knowing is nobody else's."""
 
     async def claim(
         self, taker: Taker, messages: list[Message], *, leaving: bool
@@ -58,7 +62,7 @@ class Claims:
                 await taker.accept(message)
             else:
                 log.warning("claiming %s of %s failed: %s", dispatch.label, dispatch.run, error)
-                await taker.give_back(message)
+                self.doubtful(error)
         return mine
 
     async def claim_lot(
@@ -77,7 +81,7 @@ class Claims:
             await taker.accept(message)  # the lot has moved on; what of it is still due is offered anew
         except (ElfbookError, Unanswered) as error:
             log.warning("claiming %s jobs of %s failed: %s", len(jobs), offer.run, error)
-            await taker.give_back(message)
+            self.doubtful(error)
         return None
 
     async def _readable(self, taker: Taker, message: Message, leaving: bool) -> Dispatch | None:

@@ -83,7 +83,7 @@ class Worker:
         self.mycelium.pressure.patience_s = PATIENCE_S
         self.parcels = Parcels(self.mycelium, Cellar(self.cellar))
         self.outputs = Outputs(self.mycelium.add_output)
-        self.claims = Claims(self.mycelium, self.name, self.names)
+        self.claims = Claims(self.mycelium, self.name, self.names, self.beside.fail)
         kernel = partial(
             Kernel, spec=self.spec, folder=self.folder, key=self.mycelium.key, worker=self.name,
             environment=self.environment,

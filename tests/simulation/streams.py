@@ -180,6 +180,13 @@ class Stream:
 
     def find(self, wanted: dict) -> Kept:
         seq = wanted.get("seq") or self.last_of(wanted.get("last_by_subj", ""))
+        if "next_by_subj" in wanted:
+            later = (
+                kept.seq
+                for kept in self.messages.values()
+                if kept.seq >= seq and matches(wanted["next_by_subj"], kept.subject)
+            )
+            seq = min(later, default=0)
         if seq not in self.messages:
             raise Refusal(*NO_MESSAGE)
         return self.messages[seq]
