@@ -26,6 +26,13 @@ def next_batch(run, left: set[int]) -> list[int]:
     return batch
 
 
+async def some_ended(run, count: int) -> None:
+    """Returns when so many more jobs are done, or nothing is left that could be."""
+    goal = run.state.counts[State.DONE] + count
+    while run.state.counts[State.DONE] < goal and not run.state.settled:
+        await run.changed(run.version)
+
+
 async def end_of_log(client: Client) -> int:
     facts = await client.mycelium.link.api(f"STREAM.INFO.{client.mycelium.names.jobs}")
     return facts["state"]["last_seq"]
@@ -47,7 +54,7 @@ async def test_cancel_racing_with_the_end_ten_thousand_times(client, book, attem
             batch = next_batch(run, left)
             count = await client.cancel(run, jobs=batch)
             reported.append((batch, count, await end_of_log(client)))
-            await asyncio.sleep(chance.random() * 0.02)  # so that the jobs get ahead now and then
+            await some_ended(run, chance.randrange(AT_ONCE))  # so that neither side runs away
 
     await asyncio.gather(*(race() for _ in range(RACERS)))
     await book.settled(run)
