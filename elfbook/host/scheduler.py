@@ -315,10 +315,9 @@ class Scheduler:
             return
         if beat.leaving:
             self._gone(beat.worker, "ended")
-            return
-        if self.placement.hear(beat):
+        elif self.placement.hear(beat):
             self._find_homes()
-        if self.placement.unknown([beat]):
+        if self.placement.unknown([beat]) and not beat.leaving:
             self.beside.run(self.placement.ask([beat]))
 
     def _begin_to_lead(self) -> None:
