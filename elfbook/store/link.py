@@ -390,5 +390,9 @@ async def _abandon(nc: NatsClient) -> None:
         await nc.close()
     except (OSError, RuntimeError, AttributeError, nats.errors.Error) as error:
         log.debug("close: %r", error)
+    except asyncio.CancelledError:
+        # After a TLS connection was lost, nats-py may wait for something that it has cancelled itself.
+        if asyncio.current_task().cancelling():
+            raise
     if nc._transport is not None:  # which nats-py leaves open when it was only connecting
         nc._transport.close()

@@ -37,6 +37,8 @@ from elfbook.view.view import look
 QUIET_S = 45.0
 """How long leftovers may take to go: an offer whose holder died comes back after 30 s."""
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
+SHARED = ("pool-", "lot-")
+"""Consumers of a whole pool, which wait for its next worker."""
 AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
@@ -249,9 +251,7 @@ async def leftovers(mycelium: Mycelium) -> Leftovers:
         for consumer in listed["consumers"] or ():
             if consumer.get("num_waiting"):
                 found.consumers += 1
-            elif not consumer["config"].get("inactive_threshold") and not consumer["name"].startswith(
-                "pool-"
-            ):
+            elif not consumer["config"].get("inactive_threshold") and not consumer["name"].startswith(SHARED):
                 found.deserted.append(f"{stream} {consumer['name']}")
     return found
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -42,11 +43,12 @@ from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.wire import digest_of, encode
 
-IMAGE_MB = 512
+IMAGE_MB = 256
 ROUND = 5
 """After so many instants image and server are made anew, so that what has to be compared stays small."""
 JOBS = 40
 KEEPERS = 5
+COPIES = itertools.count()
 WRITERS = 6
 
 
@@ -170,15 +172,18 @@ async def loaded(state: Path, mode: str) -> AsyncIterator[tuple[Place, Load]]:
 async def cut(folder: Path, image: Path, place: Place, load: Load) -> Instant:
     """Freeze, copy, let go; then what a fresh server finds on the copy."""
     pid = read_json(place.server_file)["pid"]
+    # A name of its own: a loop device of an earlier copy may live on in another mount namespace, and
+    # the same file would be mounted by way of that device, with what its file system remembers.
+    copied = folder / f"copy{next(COPIES)}"
     os.kill(pid, signal.SIGSTOP)
     try:
         await asyncio.sleep(0.05)  # acknowledgements that are already on their way arrive, and count
         known = (dict(load.runs), dict(load.records), list(load.pairs))
-        await asyncio.to_thread(copy, image, folder / "copy")
+        await asyncio.to_thread(copy, image, copied)
         load.going.clear()
     finally:
         os.kill(pid, signal.SIGCONT)
-    with mounted(folder / "copy", folder / "mnt2") as at:
+    with mounted(copied, folder / f"{copied.name}.mnt") as at:
         other = Place(at / "state")
         facts = read_json(other.server_file)  # of the server that still runs: the fresh one is another
         write_json(other.server_file, facts | {"port": -1, "url": "nats://127.0.0.1:1", "pid": 0})
@@ -187,6 +192,7 @@ async def cut(folder: Path, image: Path, place: Place, load: Load) -> Instant:
             return await found_on(other, known)
         finally:
             await asyncio.to_thread(server.stop_server, other)
+            copied.unlink()
 
 
 async def instants(count: int, mode: str, chance: random.Random) -> AsyncIterator[Instant]:
@@ -196,7 +202,10 @@ async def instants(count: int, mode: str, chance: random.Random) -> AsyncIterato
     folder = make_folder()
     try:
         for first in range(0, count, ROUND):
-            with environment(folder), mounted(folder / "image", folder / "mnt", fresh_mb=IMAGE_MB) as at:
+            with (
+                environment(folder),
+                mounted(folder / f"image{first}", folder / f"mnt{first}", fresh_mb=IMAGE_MB) as at,
+            ):
                 async with loaded(at / "state", mode) as (place, load):
                     for _ in range(min(ROUND, count - first)):
                         before = len(load.records)
@@ -206,7 +215,7 @@ async def instants(count: int, mode: str, chance: random.Random) -> AsyncIterato
                         await asyncio.sleep(pause_s)  # the instant is random, that is the point
                         while len(load.records) == before and time.monotonic() < deadline:
                             await asyncio.sleep(0.01)
-                        yield await cut(folder, folder / "image", place, load)
+                        yield await cut(folder, folder / f"image{first}", place, load)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -29,7 +29,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ground import Broken, Ground, NotHere, fresh
 from table import FAULTS, Fault
 
-FAMILIES = ("of_workers", "of_clients", "of_servers", "of_power", "of_stores")
+FAMILIES = (
+    "of_workers",
+    "of_clients",
+    "of_servers",
+    "of_power",
+    "of_stores",
+    "of_networks",
+    "of_messages",
+    "of_clocks",
+)
 LIMIT_S = 900.0
 
 
