@@ -22,6 +22,8 @@ from clusters import CONFIG, ROUTES, Server
 from ground import LEASE_S, Ground, NotHere, environment, fresh, hostfile, make_folder, until
 from images import tell
 
+from elfbook.errors import ElfbookError
+from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.place import Place
 
 NET = "10.213.77"
@@ -206,6 +208,21 @@ class Wide:
             server.kill()
 
 
+async def answers(url: str) -> bool:
+    """True once a server's JetStream answers; one of a cluster does not before they have found each other."""
+    try:
+        link = await Link.open(url, timeout_s=2)
+    except ElfbookError:
+        return False
+    try:
+        await link.api("STREAM.NAMES", timeout_s=1)
+        return True
+    except (Refused, Unanswered):
+        return False
+    finally:
+        await link.close()
+
+
 @contextlib.asynccontextmanager
 async def wide(*servers: str, others: tuple[str, ...] = ()) -> AsyncIterator[Wide]:
     """Servers on these machines, and the notebook's ground; hosts are started by whoever needs them."""
@@ -218,9 +235,10 @@ async def wide(*servers: str, others: tuple[str, ...] = ()) -> AsyncIterator[Wid
             with environment(folder, words):
                 made.serve(*servers)
                 try:
-                    await until(
-                        lambda: all((s.folder / "server.log").exists() for s in made.servers), "servers", 10
-                    )
+                    for each in servers:
+                        await until(
+                            lambda each=each: answers(made.url(each)), f"the server on {each} answers", 60
+                        )
                     async with fresh(0, url=made.url(servers[0]), extra=words) as ground:
                         made.ground = ground
                         try:

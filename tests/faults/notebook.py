@@ -100,12 +100,20 @@ def main() -> None:
         print("ready", flush=True)
         sys.stdin.readline()
 
+    async def watch() -> None:
+        client = await Client.open(place)
+        facts = await submit(place, flow, int(jobs))
+        watched = await client.watch(flow, facts["number"])
+        print(json.dumps(facts), flush=True)
+        await watched.settled()
+        print(json.dumps({"done": watched.state.counts["done"]}), flush=True)
+
     async def stay() -> None:
         gate = str(place.state_dir.parent / f"{flow}.gate") if verb == "same" else ""
         print(json.dumps(await submit(place, flow, int(jobs), gate=gate)), flush=True)
         await asyncio.Event().wait()
 
-    asyncio.run(stay())
+    asyncio.run(watch() if verb == "watch" else stay())
 
 
 if __name__ == "__main__":

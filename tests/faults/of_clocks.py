@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from ground import LEASE_S, Ground, NotHere, need, until
+from ground import HERE, LEASE_S, Ground, NotHere, need, until
+from images import tell
 from table import fault
 
 from elfbook.facts import Succeeded
 
 
-def preload() -> Path:
-    """The library that makes a process believe in another time."""
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        raise NotHere("libfaketime is not here (Debian package libfaketime)")
-    return found[0]
+def preload(ground: Ground) -> Path:
+    """The library that makes a process believe in another time, compiled from skew.c."""
+    library = ground.folder / "skew.so"
+    if shutil.which("cc") is None:
+        raise NotHere("there is no C compiler here, and a skewed clock is a small C library")
+    tell("cc", "-shared", "-fPIC", "-O1", "-o", library, HERE / "skew.c", "-ldl")
+    return library
 
 
 @contextlib.contextmanager
@@ -30,10 +33,7 @@ def worker_at(ground: Ground, pool: str, when: str):
     """A worker and its kernel whose clock is off; gives the file that says by how much."""
     file = ground.folder / f"clock-{pool}"
     file.write_text(when)
-    environ = os.environ | {
-        "LD_PRELOAD": str(preload()), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
+    environ = os.environ | {"LD_PRELOAD": str(preload(ground)), "SKEW_FILE": str(file)}
     runtime = ground.folder / f"run-{pool}"
     runtime.mkdir()
     command = [sys.executable, "-m", "elfbook.work.workerprocess", "--state-dir", str(ground.place.state_dir)]
@@ -62,7 +62,7 @@ class Clock:
 
 @fault(
     "29", "clocks that are an hour off, or jump while a job runs",
-    done="workers and kernels under libfaketime: an hour ahead, an hour behind, and a step of an hour under way "
+    done="workers and kernels with their own wall clock (skew.c): an hour ahead, an hour behind, and a step of an hour under way "
     "(there are no schedules yet, so nothing depends on summer time)",
     allowed="no job expires early or late, no lease ends, no negative duration",
 )  # fmt: skip

@@ -38,6 +38,8 @@ FAMILIES = (
     "of_networks",
     "of_messages",
     "of_clocks",
+    "of_crowds",
+    "of_all_sorts",
 )
 LIMIT_S = 900.0
 
