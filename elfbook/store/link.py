@@ -43,6 +43,8 @@ UNDER_WAY = 10164
 TOO_MUCH = frozenset({10023, 10047, 10077})
 """Store full, or a limit of the stream reached."""
 NOT_FOUND = frozenset({10014, 10037, 10059})
+NOT_NOW = frozenset({10008, 10009})
+"""A cluster's words while it has no leader: as good as no answer."""
 NO_RESPONDERS = "503"
 DENIED = re.compile(r"authorization violation|authentication|revoked", re.IGNORECASE)
 FORBIDDEN = re.compile(r'permissions violation for (\w+) to "?([^"\s]+)', re.IGNORECASE)
@@ -346,7 +348,7 @@ class Link:
         reply = await self.request(f"$JS.API.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
         answer = json.loads(reply.data)
         if error := refusal(answer):
-            raise error
+            raise Unanswered(str(error)) if error.code in NOT_NOW else error
         return answer
 
     async def ask(self, verb: str, body: dict | None = None) -> dict:

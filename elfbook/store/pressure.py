@@ -17,7 +17,17 @@ from enum import StrEnum
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreFull, StoreRegressed
 from elfbook.model import Struct
-from elfbook.store.link import NOT_FOUND, TOO_MUCH, UNDER_WAY, Link, Refused, Unanswered, refusal, reply_of
+from elfbook.store.link import (
+    NOT_FOUND,
+    NOT_NOW,
+    TOO_MUCH,
+    UNDER_WAY,
+    Link,
+    Refused,
+    Unanswered,
+    refusal,
+    reply_of,
+)
 
 SILENT_S = 3.0
 """A write that is not answered for so long makes us ask whether the server is there at all."""
@@ -180,7 +190,7 @@ class Gauge:
             raise Unanswered("the stream is not there")
         answer = json.loads(message.data)
         if error := refusal(answer):
-            raise Unanswered(str(error)) if error.code == UNDER_WAY else error
+            raise Unanswered(str(error)) if error.code in {UNDER_WAY, *NOT_NOW} else error
         self.stored()
         return answer
 

@@ -50,7 +50,7 @@ async def stand(ground: Ground, number: int, seen: set[int], taken: list) -> Non
 @fault(
     "30", "a crowd loses the server at once", own=True,
     done=f"{CROWD} more connections (200 workers with kernels do not fit on this machine), SIGKILL to the server",
-    allowed="all are back within 30 s, and there are as many consumers as before",
+    allowed="all are back within 30 s, and there are not more consumers than before",
 )  # fmt: skip
 async def crowd_returns(ground: Ground) -> str:
     seen, taken = set(), []
@@ -67,17 +67,17 @@ async def crowd_returns(ground: Ground) -> str:
         return time.monotonic() - began
 
     try:
-        await all_hear("before", 60)
+        await all_hear("crowd", 60)
         before = await consumers(ground)
         await ground.tree.kill("server", ground.client)
-        took = await all_hear("after", 60)
+        took = await all_hear("crowd", 60)
         need(took <= 30, f"only after {took:.0f} s")
 
         async def as_before() -> bool:
-            return await consumers(ground) == before
+            return all(count <= before[stream] for stream, count in (await consumers(ground)).items())
 
         # A consumer that nobody uses any more is forgotten after a minute.
-        await until(as_before, f"the consumers are {before} again", 90)
+        await until(as_before, f"there are not more consumers than {before}", 90)
     finally:
         for task in crowd:
             task.cancel()
@@ -86,7 +86,9 @@ async def crowd_returns(ground: Ground) -> str:
         not any(crowd_.done() and not crowd_.cancelled() and crowd_.exception() for crowd_ in crowd),
         "one of them fell out",
     )
-    return f"all {CROWD} were back after {took:.1f} s; {sum(before.values())} consumers before and after"
+    return (
+        f"all {CROWD} were back after {took:.1f} s; {sum(before.values())} consumers before, not more after"
+    )
 
 
 @fault(

@@ -3,7 +3,7 @@
     python tests/faults/run.py                   all of them, as a table
     python tests/faults/run.py --only 1,4,16     some of them
     python tests/faults/run.py --quick           those that the ordinary tests run
-    python tests/faults/run.py --markdown        the table of docs/faults.md
+    python tests/faults/run.py --markdown        as the table of docs/faults.md
 
 Exit code 1 when something that must hold did not. A fault that this machine cannot produce is
 listed with the reason. tests/faults/checker.py has the seven points that are checked after each.
@@ -20,6 +20,7 @@ import sys
 import textwrap
 import time
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,6 +56,12 @@ class Row:
     """`held`, `broken`, or `not here`."""
     seen: str
     seconds: float
+
+    def markdown(self) -> str:
+        """A row of docs/faults.md."""
+        fault, seen = FAULTS.get(self.number, LEFT), " ".join(self.seen.split())
+        outcome = {"held": "", "broken": "**broken** ", "not here": "*not here:* "}[self.outcome]
+        return f"| {self.number} | {fault.name} | {fault.done} | {fault.allowed} | {outcome}{seen} |"
 
     def line(self) -> str:
         head = f"{self.number:>3}  {self.outcome:<8} {self.seconds:6.1f} s  {self.name}"
@@ -134,12 +141,15 @@ def chosen(given: argparse.Namespace) -> list[Fault]:
     return [fault for fault in faults if fault.quick or not given.quick]
 
 
-async def show(faults: list[Fault], *, as_json: bool, patient: bool) -> int:
-    broken = 0
-    async for row in rows(faults, patient=patient):
-        broken += row.outcome == "broken"
-        print(json.dumps(asdict(row)) if as_json else row.line(), flush=True)
-    return 1 if broken else 0
+async def show(faults: list[Fault], given: argparse.Namespace) -> int:
+    counts: Counter[str] = Counter()
+    async for row in rows(faults, patient=not given.quick):
+        counts[row.outcome] += 1
+        words = json.dumps(asdict(row)) if given.json else row.markdown() if given.markdown else row.line()
+        print(words, flush=True)
+    if not given.json:
+        print("\n" + ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()))
+    return 1 if counts["broken"] else 0
 
 
 def main() -> int:
@@ -150,16 +160,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="those that the ordinary tests run")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--list", action="store_true", help="say what there is and do nothing")
-    parser.add_argument(
-        "--markdown", action="store_true", help="the table of docs/faults.md, without running"
-    )
+    parser.add_argument("--markdown", action="store_true", help="rows of Markdown, as in docs/faults.md")
     given = parser.parse_args()
     faults = chosen(given)
-    if given.list or given.markdown:
+    if given.list:
         for fault in faults:
-            print(fault.markdown() if given.markdown else f"{fault.number:>3}  {fault.name}")
+            print(f"{fault.number:>3}  {fault.name}")
         return 0
-    return asyncio.run(show(faults, as_json=given.json, patient=not given.quick))
+    return asyncio.run(show(faults, given))
 
 
 if __name__ == "__main__":

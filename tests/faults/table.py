@@ -27,10 +27,8 @@ class Fault:
     @property
     def order(self) -> tuple[int, str]:
         """Numbers first, then letters."""
-        return (int(self.number), "") if self.number.isdigit() else (1000, self.number)
-
-    def markdown(self) -> str:
-        return f"| {self.number} | {self.name} | {self.done} | {self.allowed} |"
+        digits = "".join(filter(str.isdigit, self.number))
+        return (int(digits or 1000), self.number.removeprefix(digits))
 
 
 FAULTS: dict[str, Fault] = {}
