@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, WrongServer
 
@@ -94,3 +94,12 @@ def not_allowed(url: str, user: str, what: str, subject: str) -> AccessDenied:
 
 def named(user: str) -> str:
     return f"user {user!r}" if user else "us"
+
+
+def credentials_in(url: str) -> dict[str, str]:
+    """What a URL says about who we are; the other servers of a cluster have to hear the same."""
+    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not user:
+        return {}
+    return {"user": user, "password": password} if password else {"token": user}

@@ -15,7 +15,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import nats
 import nats.aio.client
@@ -23,7 +22,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from elfbook.errors import AccessDenied, MyceliumError
-from elfbook.store.greeting import check_server, not_allowed, not_let_in, what_is_there
+from elfbook.store.greeting import check_server, credentials_in, not_allowed, not_let_in, what_is_there
 
 log = logging.getLogger("elfbook")
 
@@ -154,9 +153,10 @@ class Link:
         Otherwise MyceliumUnreachable, AccessDenied or WrongServer within `timeout_s`. `locate`
         is asked for the server's present address whenever the connection is lost.
         """
-        link = cls(NatsClient(), url, locate, user=user or urlsplit(url).username or "")
+        options = {"user": user, "password": password} if user else credentials_in(url)
+        link = cls(NatsClient(), url, locate, user=options.get("user", ""))
         try:
-            await link._connect_within(timeout_s, name, {"user": user, "password": password} if user else {})
+            await link._connect_within(timeout_s, name, options)
             check_server(url, link.nc._server_info)
         except BaseException:
             await _abandon(link.nc)

@@ -101,10 +101,11 @@ async def poison(ground: Ground) -> str:
         ):
             await link.publish(where, body)
     trail = ground.trail
-    bad = await ground.book.submit(
-        "spoilt", lambda: trail.task_step(ground.path("spoilt"), "0"), pool="nobody"
-    )
+    gate = ground.path("gate27")
+    bad = await ground.book.submit("spoilt", lambda: trail.task_step(ground.path("spoilt"), "0", gate=gate))
+    await until(lambda: bad.state.counts[State.RUNNING], "the job runs whose record is spoilt")
     await link.publish(names.job(bad.run, 0), b"\xff\x00garbage")
+    Path(gate).touch()
     sys.modules["elf_module_of_here"] = types.ModuleType("elf_module_of_here")
     strange = ground.book.cell(
         "import elf_module_of_here as here\n\nclass Far:\n    def task_go(self):\n        return str(here)\n"
