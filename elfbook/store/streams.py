@@ -17,6 +17,8 @@ from elfbook.store.marks import Mark
 from elfbook.wire import Names
 
 EXISTS = 10058
+NO_PEERS = 10005
+"""What a cluster says when none of its servers has so much room."""
 NO_STREAM = 10059
 OUTPUT_BYTES = tuple(size * 1024 * 1024 for size in (2048, 256, 32, 4))
 """At most so much output is kept: as much of the first as the server has disk for."""
@@ -86,7 +88,7 @@ class Streams:
                 await self._create(self.names.output, self._config(self.names.output) | {"max_bytes": limit})
                 return
             except Refused as error:
-                if error.code not in TOO_MUCH or limit == OUTPUT_BYTES[-1]:
+                if error.code not in {*TOO_MUCH, NO_PEERS} or limit == OUTPUT_BYTES[-1]:
                     raise
 
     def _config(self, stream: str) -> dict[str, object]:

@@ -37,7 +37,7 @@ async def under_load(
         while not over.is_set():
             made = mixed.draft(ground, own, own.choice(kinds) if kinds else "")
             flow = f"{made.kind}{number}_{os.urandom(2).hex()}"
-            path = ground.folder / f"load-{next(numbers)}.trail"
+            path = ground.folder / f"{flow}-{next(numbers)}.trail"
             watched = ground.note(await mixed.submit(ground, made, flow, path), path)
             await mixed.play(ground, made, watched, own)
             ended.append(watched)

@@ -84,7 +84,7 @@ async def ended_and_stopped(ground: Ground) -> tuple[int, list]:
     async def marked() -> bool:
         noted = read_json(ground.place.marks_file) or {}
         streams = noted.get("streams", noted)
-        return streams[mycelium.names.jobs]["last"] >= await mycelium.jobs_end()
+        return streams[mycelium.names.jobs]["last"] >= await mycelium.end_of(mycelium.names.jobs)
 
     await until(marked, "the host has noted all of it", 20)
     begun = len(ground.begun(run))
