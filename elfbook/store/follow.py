@@ -14,7 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreRegressed
+from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreCorrupt, StoreRegressed
 from elfbook.store.link import NOT_FOUND, Entry, Link, Message, Refused, Unanswered
 from elfbook.store.writer import EXPECT, EXPECT_AMONG
 
@@ -23,6 +23,8 @@ SILENCE_S = 3.5
 PULL_EXPIRES_S = 30.0
 FOLLOW_CREDIT = 2000
 RETRY_S = 0.2
+STUCK_S = 6.0
+"""A server that is there and hands over nothing of what it says it has, for so long, cannot read it."""
 AWAY_S = 8.0
 """A read that has an end waits so long for a server that is away; what follows live waits on."""
 LOST = (
@@ -81,8 +83,14 @@ class Follower:
     _left: int | None = None
     """Messages still to come that were stored when the consumer was made."""
 
+    _moved: float = 0.0
+    """When a message came last, or the consumer was made (monotonic)."""
+
     async def batches(self) -> AsyncIterator[list[Entry]]:
-        """Lists of entries as they arrive; StoreRegressed when the stream has gone backwards."""
+        """Lists of entries as they arrive; StoreRegressed when the stream has gone backwards.
+
+        StoreCorrupt when the server has records that it does not hand over.
+        """
         undo = None
         returned = self._note_return
         self.link.on_return.append(returned)
@@ -103,6 +111,7 @@ class Follower:
                 if self.stop_at_end and self._left is not None and self._left <= 0:
                     return
                 await self._wait()
+                self._check_movement()
         finally:
             self.link.on_return.remove(returned)
             if undo:
@@ -124,6 +133,15 @@ class Follower:
             asked_in_vain = self.link.connected or self.stop_at_end or self.link.denied
             if time.monotonic() - self._heard > SILENCE_S and asked_in_vain:
                 self._broken = True
+
+    def _check_movement(self) -> None:
+        """A damaged record is passed over by the server in silence, and still counted (nats-server 2.15)."""
+        stuck = self.stop_at_end and not self._broken and not self._entries and (self._left or 0) > 0
+        if stuck and time.monotonic() - self._moved > STUCK_S and time.monotonic() - self._heard < SILENCE_S:
+            raise StoreCorrupt(
+                f"{self._left} records of {self.stream} are counted and cannot be read any more",
+                hint="The disk has damaged them. Bring back a copy of the store, or retry their runs.",
+            )
 
     async def _begin_again(self) -> Callable[[], Awaitable[None]]:
         asked = began = time.monotonic()
@@ -217,6 +235,7 @@ class Follower:
             self._note_return()
             return
         self._next += 1
+        self._moved = time.monotonic()
         if self._left is not None:
             self._left -= 1
         if seq <= self.seen:

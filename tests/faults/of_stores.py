@@ -135,7 +135,7 @@ def _attempts(ground: Ground) -> int:
 
 
 @fault(
-    "19", "a bit of the store changes", own=True,
+    "19", "a bit of the store changes", quick=True, own=True,
     done="a byte in the middle of the log's file is flipped while all is down",
     allowed="what is gone is named when it comes up; nothing is run again silently, nothing shown as done that is not known",
 )  # fmt: skip
