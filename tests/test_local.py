@@ -8,6 +8,7 @@ import signal
 import sys
 import textwrap
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from elfbook.client.local import LocalRun, run_here
 from elfbook.code.source import SourceText, read_elf
 from elfbook.facts import State
 from elfbook.model import INLINE_LIMIT, Policy, ValueRef
+from elfbook.notebook.jobs import Ends
 from elfbook.tracing import evaluate, values
 from elfbook.tracing.elves import adopt
 from elfbook.tracing.trace import Recorder, gather
@@ -232,3 +234,41 @@ def test_an_async_task_runs_while_the_notebooks_own_loop_is_busy(book: Notebook)
         return book.result(lambda zoo: zoo.task_later(1))
 
     assert asyncio.run(cell()) == 2
+
+
+# ---------------------------------------------------------------------------- jobs in the order of their ends
+
+
+def test_jobs_come_once_as_they_end_and_again_only_after_another_end() -> None:
+    """A job that is opened again before anybody asked has not ended; after its second end it comes."""
+    jobs = [SimpleNamespace(state=State.WAITING) for _ in range(3)]
+    ended: list[int] = []
+    run = SimpleNamespace(watched=SimpleNamespace(ended=ended), state=SimpleNamespace(jobs=jobs))
+
+    def end(job: int, state: State = State.DONE) -> None:
+        jobs[job].state = state
+        ended.append(job)
+
+    ends = Ends(run)
+    assert list(ends.fresh()) == []
+    end(2)
+    end(0, State.FAILED)
+    jobs[0].state = State.RUNNING  # opened again
+    assert [job.number for job in ends.fresh()] == [2]
+    end(0)
+    end(2)
+    assert [job.number for job in ends.fresh()] == [0]
+    end(1)
+    first = ends.fresh()
+    assert next(first).number == 1
+    assert [job.number for job in ends.fresh()] == []  # though the first look was not finished
+
+
+def test_a_run_that_took_place_here_knows_in_which_order_its_jobs_ended() -> None:
+    notebook = Notebook()
+
+    def draw(zoo) -> None:
+        zoo.task_number(zoo.task_add(1))
+
+    run = notebook.run(draw)
+    assert run.ended == [0, 1]
