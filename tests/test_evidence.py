@@ -165,6 +165,15 @@ def test_objects_that_change_without_their_names(cell: str, change: Callable[[di
     assert not reading.holds(cells.names["E"])
 
 
+def test_a_text_that_is_another_under_the_same_name() -> None:
+    """As when a kernel that was attached to a run has had that run's cells under this name before."""
+    cells = Cells(REACHING)
+    reading = cells.read()
+    (filename,) = cells.texts
+    cells.texts[filename] = SourceText(filename, "Cell In[1]", REACHING.replace("2 * x", "3 * x"))
+    assert not reading.holds(cells.names["E"])
+
+
 @pytest.fixture
 def wood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
@@ -189,3 +198,15 @@ def test_a_module_that_is_loaded_again(wood: Path) -> None:
     assert again.revision.digest != reading.revision.digest
     assert any("1000" in piece.text for piece in again.revision.pieces)
     assert again.holds(cells.names["E"])
+
+
+def test_a_cell_that_says_where_an_object_comes_from(wood: Path) -> None:
+    """The name means the same object as before, and yet the cell tells better how to have it."""
+    (wood / "wood_things.py").write_text("things = [1]\n")
+    cells = Cells("import wood_things\nthings = wood_things.things\nclass E:\n    def task_a(self): return things")
+    reading = cells.read()
+    assert reading.holds(cells.names["E"])
+    assert reading.revision.captures
+    cells.run("from wood_things import things")
+    assert not reading.holds(cells.names["E"])
+    assert not cells.read().revision.captures

@@ -49,8 +49,8 @@ class Noted(Mapping[str, object]):
         return len(self._names)
 
     def stands(self, names: Mapping[str, object] | None) -> bool:
-        """True if every name that was looked up means the same object, in the same namespace."""
-        if names is not self._names:
+        """True if every name that was looked up means the same object."""
+        if names is None:
             return False
         get = names.get
         return all(get(name, _ABSENT) is value for name, value in self.seen.items())
