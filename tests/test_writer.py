@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from elfbook.errors import ElfbookError, MyceliumError, StoreFull, StoreRegressed
+from elfbook.facts import LOT
 from elfbook.store.link import Entry, Link, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json
@@ -205,6 +206,22 @@ async def test_a_lost_answer_is_read_back_though_others_have_written_since(mycel
         (seq, b"mine"), (seq + 1, b"another's"),
     ]  # fmt: skip
     await writer.close()
+
+
+async def test_a_claim_of_a_lot_expects_that_nothing_was_stored_about_it(
+    writer: Writer, mycelium: Mycelium
+) -> None:
+    names = mycelium.names
+    claims, whole = names.claims("crawl.1", 0), names.lot("crawl.1", 0)
+    first = await writer.write(claims, b"a", Among(whole, 0))
+    await writer.write(names.ends("crawl.1"), b"ends are not among it", None)
+    await writer.write(names.job("crawl.1", LOT), b"nor is another lot", 0)
+    second = await writer.write(claims, b"b", Among(whole, first))
+    own = await writer.write(names.job("crawl.1", LOT - 1), b"a job's own record is", 0)
+    for old in (0, first, second):
+        with pytest.raises(Conflict):
+            await writer.write(claims, b"c", Among(whole, old))
+    assert await writer.write(claims, b"c", Among(whole, own)) == own + 1
 
 
 async def test_a_lost_refusal_is_still_a_conflict(mycelium: Mycelium) -> None:

@@ -325,26 +325,31 @@ class Client:
         named = None if jobs is None else set(jobs)
         nonce = os.urandom(8).hex()
         tried: set[int] = set()
+        stopped: set[int] = set()
         while True:
             wanted = [(job, seq) for job, seq in to_cancel(watched.state) if named is None or job in named]
             if not wanted:
                 # A job of a lot may have ended a moment before its cancel was stored: the log decides.
                 events = (watched.state.jobs[job].event for job in tried)
                 return sum(isinstance(event, Cancelled) and event.nonce == nonce for event in events)
-            running = {job: watched.state.jobs[job].worker for job, _ in wanted}
             writes = [
                 self.mycelium.record(watched.run, job, Cancelled(nonce=nonce, why=why), seq)
                 for job, seq in wanted
             ]
-            tried.update(running)
             await asyncio.wait(writes)
-            for (job, _), write in zip(wanted, writes, strict=True):
+            for write in writes:
                 error = write.exception()
-                if error is None and running[job]:
-                    await self._stop_job(running[job], watched.run, job)
-                elif error is not None and not isinstance(error, Conflict):
+                if error is not None and not isinstance(error, Conflict):
                     raise error
             await watched.catch_up()
+            # Only now is it certain who held a job: a claim of many is no record of the job's own, so
+            # the cancel may have been stored over one that this process had not read.
+            tried.update(job for job, _ in wanted)
+            for job in sorted(tried - stopped):
+                now = watched.state.jobs[job]
+                if isinstance(now.event, Cancelled) and now.event.nonce == nonce and now.worker:
+                    stopped.add(job)
+                    await self._stop_job(now.worker, watched.run, job)
 
     async def _stop_job(self, worker: str, run: str, job: int) -> None:
         """Tell the worker at once; it would notice by itself within two seconds."""
