@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from elfbook.facts import LOT
@@ -38,6 +38,9 @@ class Lineup:
     def add(self, priority: int, group: Hashable, job: int) -> None:
         """Line a job up; priority 0 is the highest."""
         level = self.levels[priority]
+        if not self.size:
+            for each in self.levels:  # nobody waited, so what one had alone is owed to nobody
+                each.taken = 0.0
         if not level.groups:
             # A level that was empty must not have saved up a claim to the whole future.
             others = [other.taken for other in self.levels if other.groups]
@@ -48,6 +51,12 @@ class Lineup:
         else:
             heapq.heappush(heap, job)
         self.size += 1
+
+    def forget(self, which: Callable[[Hashable], bool]) -> None:
+        """Take out all jobs of these groups."""
+        for level in self.levels:
+            for group in [each for each in level.groups if which(each)]:
+                self.size -= len(level.groups.pop(group))
 
     def next_group(self) -> tuple[int, Hashable] | None:
         """The priority and group that are next; None when nothing is ready."""
