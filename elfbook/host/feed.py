@@ -105,6 +105,8 @@ class Feed:
     def drop(self, run: str) -> None:
         """Forget a run that has settled."""
         self.cards.pop(run, None)
+        for lineup in self.lineups.values():  # who does not lead takes nothing out of them
+            lineup.forget(lambda kind: kind.run == run)
 
     def hear(self, card: Card, stored: Stored) -> None:
         """A fact has been folded: an offer may have been taken up, and jobs' lengths are learnt."""
@@ -193,7 +195,12 @@ class Feed:
                     await self._offer(card, kind, pool, jobs, together)
 
     async def _offer(self, card: Card, kind: Kind, pool: str, jobs: list[int], together: bool) -> None:
-        actions = [action for job in jobs if (action := card.is_due(job)) and (card.run, job) not in self.out]
+        now = time.time()  # one that has failed since it was lined up comes again after its back-off
+        actions = [
+            action
+            for job in jobs
+            if (action := card.is_due(job)) and (card.run, job) not in self.out and action.not_before <= now
+        ]
         lot = jobs[0] // LOT
         if (card.run, lot) in self.out_lots:
             self._held_back.setdefault((card.run, lot), []).extend(action.job for action in actions)
@@ -203,13 +210,15 @@ class Feed:
             await self._offer_to(able, card, actions, pool)
             return
         if together and may_share(card.policy(jobs[0])):
-            many, actions = self._shareable(card, actions)
+            many, actions, later = self._shareable(card, actions)
             if len(many) > 1:
+                self._held_back.setdefault((card.run, lot), []).extend(later)
                 await self._send_lot(card, kind, pool, lot, many)
             else:
                 actions = [action for action, _ in many] + actions
         for action in actions:
-            await self.send(card, action, pool)
+            if card.is_due(action.job):  # it may have been cancelled while the one before was sent
+                await self.send(card, action, pool)
 
     async def _offer_to(self, able: list[str], card: Card, actions: list[Offer], pool: str) -> None:
         """Only these workers of the pool have what the jobs need, perhaps none."""
@@ -219,21 +228,28 @@ class Feed:
             else:
                 self.line_up(card, action)
 
-    def _shareable(self, card: Card, actions: list[Offer]) -> tuple[list[tuple[Offer, Inputs]], list[Offer]]:
-        """Jobs that can travel in one offer, with their inputs, and those that have to travel alone."""
+    @staticmethod
+    def _shareable(
+        card: Card, actions: list[Offer]
+    ) -> tuple[list[tuple[Offer, Inputs]], list[Offer], list[int]]:
+        """Jobs that can travel in one offer, with their inputs; those that have to travel alone; and
+        those for which the offer has no room: alone they would void it, so they go into the next."""
         many: list[tuple[Offer, Inputs]] = []
         alone: list[Offer] = []
+        later: list[int] = []
         size = 0
         for action in actions:
             spec = card.spec(action.job)
             inputs = card.inputs(action.job)
             bytes_ = len(spec.arguments) + sum(len(ref.inline or b"") for _, ref in inputs)
-            size += bytes_
-            if spec.blobs or size > LOT_BYTES or any(ref.inline is None for _, ref in inputs):
+            if spec.blobs or bytes_ > LOT_BYTES or any(ref.inline is None for _, ref in inputs):
                 alone.append(action)
+            elif size + bytes_ > LOT_BYTES:
+                later.append(action.job)
             else:
+                size += bytes_
                 many.append((action, inputs))
-        return many, alone
+        return many, alone, later
 
     def _reckoned_s(self, kind: Kind, count: int = 1) -> float:
         return count * min(LONGEST_S, max(self._pace_s.get(kind.code, UNKNOWN_S), 0.0001))
