@@ -48,8 +48,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "fence", "room", "shim", "bench", "ends", "fencing", "commits", "worker", "workerprocess",
     ),
     "host": (
-        "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation", "snapshots",
-        "scheduler", "schedulerprocess", "ledger", "withheld", "storekeeper", "host",
+        "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation",
+        "snapshots", "uptake", "scheduler", "schedulerprocess", "ledger", "withheld", "storekeeper", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

@@ -13,8 +13,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from elfbook.errors import InternalError, StoreCorrupt, Untrusted
-from elfbook.facts import Claimed, Lost, Skipped, State, Stored
+from elfbook.facts import Claimed, Lost, Skipped, State
 from elfbook.host.card import Card
 from elfbook.host.deadlines import Deadlines
 from elfbook.host.feed import OFFER_AGAIN_S, Feed
@@ -24,10 +23,10 @@ from elfbook.host.limits import Limits
 from elfbook.host.placement import Placement
 from elfbook.host.situation import Teller
 from elfbook.host.snapshots import Snapshots
-from elfbook.log.fold import Action, Offer, Skip, due, fold, next_action, start
-from elfbook.model import Graph, Manifest, Settled
+from elfbook.host.uptake import Uptake
+from elfbook.log.fold import Action, Offer, Skip, due, next_action
+from elfbook.model import Settled
 from elfbook.store.beside import Beside
-from elfbook.store.graphstore import graph_of
 from elfbook.store.link import Entry, Message, Refused, Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.work.pulse import LEASE_S
@@ -52,6 +51,7 @@ class Scheduler:
     lead: Lead = field(init=False)
     limits: Limits = field(init=False)
     leftovers: Leftovers = field(init=False)
+    uptake: Uptake = field(init=False)
     _later: list[tuple[float, str, int, int]] = field(default_factory=list)
     _unstored: list[tuple[str, int]] = field(default_factory=list)
     """Jobs of which something could not be stored: a full store, or none."""
@@ -59,10 +59,6 @@ class Scheduler:
     """Offers that no worker there is may take."""
     _placing: dict[str, asyncio.Lock] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
-    _loading: dict[str, asyncio.Task] = field(default_factory=dict)
-    _missed: dict[str, list] = field(default_factory=dict)
-    _newest: dict[str, int] = field(default_factory=dict)
-    """Of each flow the highest number of a run that was taken up."""
     _folded_to: int = 0
     """Everything in JOBS up to this sequence has been folded."""
     _returned: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,8 +66,11 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.placement = Placement(self.mycelium)
         self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead)
-        self.leftovers = Leftovers(self.mycelium, self.placement, self._take_up)
-        self.limits = Limits(self.cards, lambda run: run in self._missed or run in self._loading)
+        self.uptake = Uptake(
+            self.mycelium, self.snapshots, self.cards, self.beside.run, on_card=self._taken_up
+        )
+        self.leftovers = Leftovers(self.mycelium, self.placement, self.uptake.find)
+        self.limits = Limits(self.cards, self.uptake.is_coming)
         self.feed = Feed(
             self.mycelium, self.placement, self.beside.run, self._renew_queue, lambda: self.lead.leads,
             self.limits, self._offer,
@@ -92,7 +91,7 @@ class Scheduler:
         ]
         await link.publish(names.census)
         first_run, first_fact = await self._begin()
-        loops = [self._follow_runs(first_run), self._follow_jobs(first_fact), self._keep_time()]
+        loops = [self.uptake.follow(first_run), self._follow_jobs(first_fact), self._keep_time()]
         loops += [self.lead.keep(), self._sweep(), Deadlines(self.mycelium, self.cards).keep()]
         loops += [self.leftovers.keep_clearing(lambda: self.lead.leads), self.beside.until_failure()]
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -121,73 +120,21 @@ class Scheduler:
         last_run = await self.mycelium.end_of(self.mycelium.names.runs)
         async for entry in self.mycelium.slots():
             self._hear_slot(entry)
-        settled = await self.mycelium.settled_runs()
-        async for manifest in self.mycelium.manifests():
-            if manifest.run not in settled:
-                await self._load_safely(manifest)
-        self.beside.run(self.leftovers.reopened(settled))
+        self.beside.run(self.leftovers.reopened(await self.uptake.take_all()))
         return last_run + 1, last_fact + 1
 
-    async def _load(self, manifest: Manifest, *, fresh: bool = False) -> None:
-        """Take up a run: fold its log so far, then do what is due.
-
-        Nothing of a fresh run, one submitted while this scheduler follows, can have been missed.
-        """
-        graph = await graph_of(self.mycelium, manifest)
-        card = Card(manifest, start(graph, manifest.run)) if fresh else await self._read(manifest, graph)
-        if manifest.run in self.cards:
-            return  # taken up meanwhile, and what came since then is in that card only
-        self._fold(card, self._missed.pop(manifest.run, []))
-        self.cards[manifest.run] = card
-        self._newest[manifest.flow] = max(manifest.number, self._newest.get(manifest.flow, 0))
+    async def _taken_up(self, card: Card) -> None:
+        """A run is followed from now on: do what is due."""
         for job in card.state.jobs:
             if job.state is State.RUNNING:
                 self.placement.expect(job.worker)
-        await self.placement.want(graph)
+        await self.placement.want(card.state.graph)
         actions = due(card.state)
         # The first jobs of a large run need not wait for the last.
         for place in range(0, len(actions), AT_ONCE):
             await self._act(card, actions[place : place + AT_ONCE])
             await self.feed.fill()
         self._note_if_settled(card)
-
-    async def _read(self, manifest: Manifest, graph: Graph) -> Card:
-        """The run as its log tells it, with a snapshot for a beginning if there is one."""
-        saved = self.snapshots and self.snapshots.load(manifest, graph, self.mycelium.epoch)
-        state, head = saved or (start(graph, manifest.run), None)
-        card = Card(manifest, state, facts=head.facts if head else 0)
-        names = self.mycelium.names
-        first = head.upto + 1 if head else 1
-        async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run), start=first):
-            self._fold(card, self.mycelium.facts(entry)[1])
-        return card
-
-    def _fold(self, card: Card, facts: list[Stored]) -> list[Action]:
-        """What has become due by the facts."""
-        facts = self.mycelium.within(facts, card.run, len(card.state.jobs))
-        card.facts += len(facts)
-        card.upto = max([card.upto, *(stored.seq for stored in facts[-1:])])
-        return [action for stored in facts for action in fold(card.state, stored)]
-
-    async def _follow_runs(self, first: int) -> None:
-        async for batch in self.mycelium.follow_runs(first).batches():
-            for entry in batch:
-                with self.mycelium.setting_aside(entry):
-                    manifest = self.mycelium.manifest_of(entry)
-                    if manifest.run not in self.cards:
-                        # Of one that was met before, by a fact about it, there is more than the manifest.
-                        fresh = manifest.number > self._newest.get(manifest.flow, 0)
-                        await self._load_safely(manifest, fresh=fresh)
-
-    async def _load_safely(self, manifest: Manifest, *, fresh: bool = False) -> None:
-        """A run that cannot be read must not keep the others from going on.
-
-        A server that is away is another matter: all begins anew then, in a new process.
-        """
-        try:
-            await self._load(manifest, fresh=fresh)
-        except (StoreCorrupt, Untrusted, InternalError) as error:
-            log.error("run %s cannot be taken up: %s", manifest.run, error)
 
     async def _follow_jobs(self, first: int) -> None:
         names = self.mycelium.names
@@ -204,13 +151,12 @@ class Scheduler:
                     continue
                 card = self.cards.get(run)
                 if card is None:
-                    self._missed.setdefault(run, []).extend(facts)
-                    self._take_up(run)
+                    self.uptake.hear(run, facts)
                     continue
                 if isinstance(facts[0].event, Claimed):
                     self.placement.expect(facts[0].event.worker)
                 actions = touched.setdefault(run, [])
-                actions += self._fold(card, facts)
+                actions += self.uptake.fold(card, facts)
                 for stored in self.mycelium.within(facts, run, len(card.state.jobs)):
                     self.feed.hear(card, stored)
             for run, actions in touched.items():
@@ -223,22 +169,6 @@ class Scheduler:
         with self.mycelium.setting_aside(entry):
             slot, record = self.mycelium.slot_taken(entry)
             self.feed.hear_slot(slot, entry.seq, record)
-
-    def _take_up(self, run: str) -> None:
-        """A fact about a run that is not followed: it was reopened, or its manifest is on its way."""
-        if run not in self._loading:
-            self._loading[run] = self.beside.run(self._find_and_load(run))
-            self._loading[run].add_done_callback(lambda _: self._loading.pop(run, None))
-
-    async def _find_and_load(self, run: str) -> None:
-        flow, _, number = run.partition(".")
-        names = self.mycelium.names
-        async for entry in self.mycelium.read(names.runs, names.run(flow)):
-            with self.mycelium.setting_aside(entry):
-                manifest = self.mycelium.manifest_of(entry)
-                if manifest.number == int(number):
-                    await self._load_safely(manifest)
-        self._missed.pop(run, None)
 
     def _note_if_settled(self, card: Card) -> None:
         if not card.state.settled:

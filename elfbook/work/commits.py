@@ -59,9 +59,7 @@ class Commits:
         if "file" in header:
             facts, path = header["file"], Path(header["file"]["path"])
             try:
-                await (await self.mycelium.blobs()).put(
-                    facts["digest"], chunks_of(path), facts["size"]
-                )
+                await (await self.mycelium.blobs()).put(facts["digest"], chunks_of(path), facts["size"])
             except ElfbookError as error:
                 failure = Failure(type=type(error).__name__, message=str(error))
                 self.commit(held, failed(held, failure, "crashed", self.worker, header["elapsed"]))

@@ -1,0 +1,125 @@
+"""Taking up runs: what is stored of them is read and folded, and from then on they are followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+
+from elfbook.errors import InternalError, StoreCorrupt, Untrusted
+from elfbook.facts import Stored
+from elfbook.host.card import Card
+from elfbook.host.snapshots import Snapshots
+from elfbook.log.fold import Action, fold, start
+from elfbook.model import Graph, Manifest, Settled
+from elfbook.store.graphstore import graph_of
+from elfbook.store.mycelium import Mycelium
+
+log = logging.getLogger("elfbook")
+
+
+@dataclass(eq=False)
+class Uptake:
+    """Gives a scheduler the cards of runs that have not settled."""
+
+    mycelium: Mycelium
+    snapshots: Snapshots | None
+    cards: dict[str, Card]
+    """The runs that are followed; the scheduler removes those that have settled."""
+    own: Callable[[Coroutine], asyncio.Task]
+    """Runs something beside the loops and sees to its failures."""
+    on_card: Callable[[Card], Awaitable[None]]
+    """Called with each run that is followed from now on."""
+    _loading: dict[str, asyncio.Task] = field(default_factory=dict)
+    _missed: dict[str, list[Stored]] = field(default_factory=dict)
+    """Facts about runs that are not followed yet."""
+    _newest: dict[str, int] = field(default_factory=dict)
+    """Of each flow the highest number of a run that was taken up."""
+
+    def is_coming(self, run: str) -> bool:
+        """True for a run that is about to be followed."""
+        return run in self._missed or run in self._loading
+
+    # ------------------------------------------------------------------ which
+
+    async def take_all(self) -> dict[str, Settled]:
+        """Holds afterwards: every run without a note of its end is followed. Gives the other notes."""
+        settled = await self.mycelium.settled_runs()
+        async for manifest in self.mycelium.manifests():
+            if manifest.run not in settled:
+                await self._take(manifest)
+        return settled
+
+    async def follow(self, first: int) -> None:
+        """Take up each run that is submitted, from a sequence of RUNS on, until cancelled."""
+        async for batch in self.mycelium.follow_runs(first).batches():
+            for entry in batch:
+                with self.mycelium.setting_aside(entry):
+                    manifest = self.mycelium.manifest_of(entry)
+                    if manifest.run not in self.cards:
+                        # Of one that was met before, by a fact about it, there is more than the manifest.
+                        fresh = manifest.number > self._newest.get(manifest.flow, 0)
+                        await self._take(manifest, fresh=fresh)
+
+    def hear(self, run: str, facts: list[Stored]) -> None:
+        """Facts about a run that is not followed: it was reopened, or its manifest is on its way."""
+        self._missed.setdefault(run, []).extend(facts)
+        self.find(run)
+
+    def find(self, run: str) -> None:
+        """Have a run taken up of which only the name is known."""
+        if run not in self._loading:
+            self._loading[run] = self.own(self._find(run))
+            self._loading[run].add_done_callback(lambda _: self._loading.pop(run, None))
+
+    async def _find(self, run: str) -> None:
+        flow, _, number = run.partition(".")
+        names = self.mycelium.names
+        async for entry in self.mycelium.read(names.runs, names.run(flow)):
+            with self.mycelium.setting_aside(entry):
+                manifest = self.mycelium.manifest_of(entry)
+                if manifest.number == int(number):
+                    await self._take(manifest)
+        self._missed.pop(run, None)
+
+    # ------------------------------------------------------------------ how
+
+    async def _take(self, manifest: Manifest, *, fresh: bool = False) -> None:
+        """A run that cannot be read must not keep the others from going on.
+
+        A server that is away is another matter: all begins anew then, in a new process.
+        """
+        try:
+            await self._load(manifest, fresh=fresh)
+        except (StoreCorrupt, Untrusted, InternalError) as error:
+            log.error("run %s cannot be taken up: %s", manifest.run, error)
+
+    async def _load(self, manifest: Manifest, *, fresh: bool) -> None:
+        """Nothing of a fresh run, one submitted while its facts are heard, can have been missed."""
+        graph = await graph_of(self.mycelium, manifest)
+        card = Card(manifest, start(graph, manifest.run)) if fresh else await self._read(manifest, graph)
+        if manifest.run in self.cards:
+            return  # taken up meanwhile, and what came since then is in that card only
+        self.fold(card, self._missed.pop(manifest.run, []))
+        self.cards[manifest.run] = card
+        self._newest[manifest.flow] = max(manifest.number, self._newest.get(manifest.flow, 0))
+        await self.on_card(card)
+
+    async def _read(self, manifest: Manifest, graph: Graph) -> Card:
+        """The run as its log tells it, with a snapshot for a beginning if there is one."""
+        saved = self.snapshots and self.snapshots.load(manifest, graph, self.mycelium.epoch)
+        state, head = saved or (start(graph, manifest.run), None)
+        card = Card(manifest, state, facts=head.facts if head else 0)
+        names = self.mycelium.names
+        first = head.upto + 1 if head else 1
+        async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run), start=first):
+            self.fold(card, self.mycelium.facts(entry)[1])
+        return card
+
+    def fold(self, card: Card, facts: list[Stored]) -> list[Action]:
+        """What has become due by the facts."""
+        facts = self.mycelium.within(facts, card.run, len(card.state.jobs))
+        card.facts += len(facts)
+        card.upto = max([card.upto, *(stored.seq for stored in facts[-1:])])
+        return [action for stored in facts for action in fold(card.state, stored)]
