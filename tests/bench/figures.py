@@ -21,15 +21,15 @@ DOCS = HERE.parents[1] / "docs"
 BEGIN, END = "<!-- figures: written by tests/bench/figures.py -->", "<!-- end of figures -->"
 FIRST = "elfbook"
 SIDE_BY_SIDE = {
-    "noop_throughput": "10,000 no-ops, jobs/s",
-    "noop_latency_p50": "no-op, idle, p50 ms",
-    "noop_latency_p99": "no-op, idle, p99 ms",
-    "chain": "chain of 200, ms a link",
-    "fan": "1 → 1,000 → 1, s",
-    "graph": "100 × 100 graph, s",
-    "arrays": "10 MB arrays, MB/s",
-    "cold_start": "cold start, s",
-    "memory": "an idle worker, MiB",
+    "noop_throughput": ("10,000 no-ops", "jobs/s"),
+    "noop_latency_p50": ("idle no-op, p50", "ms"),
+    "noop_latency_p99": ("idle no-op, p99", "ms"),
+    "chain": ("chain of 200", "ms a link"),
+    "fan": ("1 → 1,000 → 1", "s"),
+    "graph": ("100 × 100 graph", "s"),
+    "arrays": ("10 MB arrays", "MB/s"),
+    "cold_start": ("cold start", "s"),
+    "memory": ("an idle worker", "MiB"),
 }
 ALONE = {
     "graph_submit_cpu": "100 × 100 graph: recorded, frozen and submitted, s of the client's CPU",
@@ -53,6 +53,7 @@ ALONE = {
     "million_server": "a million jobs: the server's, MiB",
 }
 GROWTH = "growth_"
+BUSY = "The machine was busy with other work meanwhile: only the ratios of these figures mean something."
 
 
 def read(path: Path) -> tuple[dict, list[Figure]]:
@@ -75,6 +76,7 @@ def page(told: dict, figures: list[Figure]) -> str:
     checked = sum(int(figure.value or 0) for figure in figures if figure.measure.endswith("_checked"))
     lines = [
         f"Made by `{told['command']}` on {machine}.",
+        *([BUSY] if told["load_before"] > told["cores"] / 4 else []),
         f"After its measures elfbook's log was read again: {checked:,} jobs, each with exactly one success.",
         "",
         "![The figures as a plot](benchmarks.svg)",
@@ -98,7 +100,7 @@ def _table(known: dict, systems: list[str]) -> list[str]:
         f"| {name_of(system)} | " + " | ".join(_cell(known.get((m, system))) for m in measures) + " |"
         for system in systems
     ]
-    heads = " | ".join(SIDE_BY_SIDE[measure] for measure in measures)
+    heads = " | ".join(", ".join(SIDE_BY_SIDE[measure]) for measure in measures)
     return [f"| | {heads} |", "|---" * (len(measures) + 1) + "|", *rows]
 
 
@@ -114,7 +116,7 @@ def _ratios(known: dict, systems: list[str]) -> list[str]:
             times = advantage(known[measure, FIRST], other) if other else None
             cells.append("–" if times is None else f"{short(times)} ×")
         rows.append(f"| {name_of(system)} | " + " | ".join(cells) + " |")
-    heads = " | ".join(SIDE_BY_SIDE[measure].split(",")[0] for measure in measures)
+    heads = " | ".join(SIDE_BY_SIDE[measure][0] for measure in measures)
     return [f"| | {heads} |", "|---" * (len(measures) + 1) + "|", *rows]
 
 
@@ -189,7 +191,7 @@ def plot(figures: list[Figure]) -> str:
     for measure in PLOTTED:
         rows = [figure for (each, _), figure in known.items() if each == measure]
         if rows:
-            parts += _bars(SIDE_BY_SIDE[measure], rows, y)
+            parts += _bars(", ".join(SIDE_BY_SIDE[measure]), rows, y)
             y += TOP + ROW * len(rows) + 14
     sizes = sizes_of(known)
     line = [known.get((f"{GROWTH}{size}", FIRST)) for size in sizes]

@@ -18,6 +18,7 @@ every job must have ended with exactly one success.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -58,8 +59,11 @@ def take(name: str, measures: list[str], *, quick: bool) -> None:
         for measure in measures:
             say(begun=measure)
             _take_one(system, measure, quick=quick, started=started)
-    finally:
-        system.down()
+    except BaseException:
+        with contextlib.suppress(Exception):  # it may not even have been up; what went wrong first counts
+            system.down()
+        raise
+    system.down()
 
 
 def _take_one(system, measure: str, *, quick: bool, started: float) -> None:

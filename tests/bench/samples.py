@@ -115,4 +115,5 @@ def ratio_of(figure: Figure, first: Figure | None) -> str:
 
 def short(number: float) -> str:
     """Three digits that count: 12,345 · 123 · 12.3 · 1.23 · 0.123."""
-    return f"{number:,.{max(0, 3 - len(str(int(number))))}f}" if number >= 1 else f"{number:.3f}"
+    size = abs(number)
+    return f"{number:,.{max(0, 3 - len(str(int(size))))}f}" if size >= 1 else f"{number:.3f}"

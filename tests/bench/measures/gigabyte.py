@@ -30,4 +30,4 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
         grown = peak.grown(name)
         # The client has asked for the result, and a kernel may hold what its task was given or has made.
         holds = name == "client" or (name.startswith("kernel") and grown >= value)
-        yield Sample(f"gigabyte_extra_{name}", "MiB", [grown - value if holds else grown])
+        yield Sample(f"gigabyte_extra_{name}", "MiB", [max(0.0, grown - value if holds else grown)])

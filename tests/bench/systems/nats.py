@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import pickle
 import shutil
@@ -112,10 +113,8 @@ class System:
 
 async def port_of(folder: str) -> str:
     """The address that the server has written into its ports file."""
-    import json
-
     while True:
-        for name in os.listdir(folder):
+        for name in [each for each in os.listdir(folder) if each.endswith(".ports")]:
             with open(os.path.join(folder, name)) as file:
                 text = file.read()
             if text:
