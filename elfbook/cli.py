@@ -60,6 +60,9 @@ def arguments() -> Parser:
     up.add_argument(
         "--keep", action="store_true", help="stay when nothing happens; without it they end by themselves"
     )
+    up.add_argument(
+        "--fast", action="store_true", help="acknowledge before flushing the disk: a power cut loses the last"
+    )
     up.add_argument("--store-limit", metavar="SIZE", help="how large the store may grow, such as 10GB")
     for_workers(up)
     for_place(up)
@@ -152,6 +155,7 @@ def up(given: argparse.Namespace) -> int:
         elf=given.elf,
         keep=given.keep,
         store_limit=bytes_in(given.store_limit) if given.store_limit else None,
+        fast=given.fast,
         notebook=notebook_at(given),
     )
     print(said)

@@ -100,7 +100,7 @@ def test_a_flag_may_come_again_where_the_table_says_so() -> None:
     [
         ("flow", "party --wiat", "unknown flag `--wiat`; did you mean `--wait`?"),
         ("flow", "party --rettries=2", "unknown flag `--rettries`; did you mean `--retries`?"),
-        ("up", "--zzz", "unknown flag `--zzz`; there are `--url`, `--kernel`, `--elf`, `--keep`, `--store-limit`, `-o`, `-q`"),
+        ("up", "--zzz", "unknown flag `--zzz`; there are `--url`, `--kernel`, `--elf`, `--keep`, `--fast`, `--store-limit`, `-o`, `-q`"),
         ("down", "-x", "unknown flag `-x`; did you mean `-q`?"),
         ("flow", "party --retries", "`--retries` needs a value: --retries N"),
         ("flow", "party --retries two", "`--retries`: 'two' is not a whole number"),

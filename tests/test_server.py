@@ -19,11 +19,13 @@ from pathlib import Path
 import pytest
 
 from elfbook.errors import AccessDenied, ElfbookError, MyceliumError
+from elfbook.host import hostfile
 from elfbook.store import server
 from elfbook.store.mycelium import Address, Mycelium, read_durability
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import (
     answers,
+    ask_mode,
     clean_environment,
     ensure_server,
     limit_is_new,
@@ -384,3 +386,26 @@ def test_the_store_leaves_the_disk_some_room_unless_it_was_told_its_limit(place:
     ensure_server(place, mode="fast")
     assert facts_of(place)["limit"] == 123_000_000
     assert not limit_is_new(place)
+
+
+def test_the_mode_that_was_asked_for_last_holds_for_the_next_start(place: Place) -> None:
+    ensure_server(place)
+    stop_server(place)
+    ask_mode(place, "fast")
+    ensure_server(place)
+    assert asyncio.run(read_durability(place.address())) == "fast"
+    stop_server(place)
+    ask_mode(place, "durable")
+    ensure_server(place)
+    assert asyncio.run(read_durability(place.address())) == "durable"
+
+
+def test_a_durable_server_is_not_made_fast_behind_its_back(place: Place) -> None:
+    hostfile.ensure(place, workers=0)
+    try:
+        with pytest.raises(ElfbookError, match="is durable") as told:
+            hostfile.ensure(place, workers=0, fast=True)
+        assert "%elf down" in told.value.hint
+        assert hostfile.ensure(place, workers=0, fast=False).durability == "durable"
+    finally:
+        hostfile.stop(place)

@@ -178,6 +178,7 @@ class Magic:
             elf=arguments["elf"] or (),
             keep=arguments.flag("keep"),
             store_limit=arguments["store-limit"],
+            fast=arguments.flag("fast"),
             notebook=self.notebook,
         )
         return self.say(said, quiet)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from elfbook.errors import ElfbookError, KernelError
 from elfbook.store.place import Place, read_json
-from elfbook.store.server import START_S, alive, limit_is_new, limit_store, locked, stop_server
+from elfbook.store.server import START_S, alive, ask_mode, limit_is_new, limit_store, locked, stop_server
 from elfbook.work.processes import inherited
 
 ASK_S = 5.0
@@ -113,18 +113,22 @@ def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     keep: bool = False,
     idle_s: float = IDLE_S,
     store_limit: int | None = None,
+    fast: bool | None = None,
     timeout_s: float = READY_S,
 ) -> HostReport:
     """Holds afterwards: the place's server, scheduler and at least so many workers are ready.
 
     Each name in `elf` gets a worker of its own. None for `workers` means as many as before,
     or none. With `store_limit` the embedded server keeps at most so many bytes, from now on.
+    `fast` says whether a server that is started now acknowledges before it has flushed to disk;
+    None leaves that as it was. ElfbookError when one runs that is durable, and it was to be fast.
     KernelError when they are not ready within `timeout_s`, with the reason.
     """
     began = time.monotonic()
     place.prepare()
     if store_limit is not None:
         limit_store(place, store_limit)
+    _choose_mode(place, fast)
     words: dict[str, object] = {
         "workers": workers,
         "kernel": kernel,
@@ -151,6 +155,18 @@ def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
         losses=facts.losses,
         pressure=facts.pressure,
     )
+
+
+def _choose_mode(place: Place, fast: bool | None) -> None:
+    running = find(place) if fast is not None else None
+    if running is None:
+        if fast is not None:
+            ask_mode(place, "fast" if fast else "durable")
+    elif fast and running.durability != "fast":
+        raise ElfbookError(
+            f"the server here runs already, and is {running.durability}",
+            hint="End it first with  %elf down , then start it with  %elf up --fast",
+        )
 
 
 def _until_ready(place: Place, wanted: int, deadline: float) -> HostFacts:

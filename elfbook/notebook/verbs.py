@@ -57,15 +57,23 @@ def up(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     elf: Sequence[str] = (),
     keep: bool = False,
     store_limit: int | None = None,
+    fast: bool = False,
     notebook: Notebook | None = None,
 ) -> Said:
     """`n` workers (two when left out) are ready on this machine, and a server if there was none.
 
     With `elf`, they are workers for the elves of these names only. They outlive the kernel.
     `store_limit` is how many bytes the embedded server may keep; it stays until another is given.
+    With `fast` a server that is started now acknowledges before it has flushed its disk: quicker, and
+    what was stored last is lost in a power cut, not when processes die.
     """
     notebook = notebook or current()
     place = Place.at(url) if url else notebook.place
+    if place.url and fast:
+        raise ElfUsageError(
+            "the server is one of your own, and how it stores is in its configuration",
+            hint="See sync_interval there.",
+        )
     if place.url and store_limit:
         raise ElfUsageError(
             "the server is one of your own, and its limit is in its configuration", hint="See max_file there."
@@ -74,7 +82,13 @@ def up(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     fresh = hostfile.find(place) is None
     try:
         report = hostfile.ensure(
-            place, workers=wanted, kernel=kernel, elf=tuple(elf), keep=keep, store_limit=store_limit
+            place,
+            workers=wanted,
+            kernel=kernel,
+            elf=tuple(elf),
+            keep=keep,
+            store_limit=store_limit,
+            fast=None if place.url else fast,
         )
     except KeyboardInterrupt as error:
         if fresh:

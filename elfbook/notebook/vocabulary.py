@@ -36,6 +36,7 @@ VERBS: dict[str, Verb] = {
                     "--elf", "only for the elf of this name; may be given again", "NAME", many=True, of="elf"
                 ),
                 Flag("--keep", "stay when nothing happens; else they end by themselves"),
+                Flag("--fast", "acknowledge before flushing; a power cut loses the last"),
                 Flag("--store-limit", "how large the store may grow", "SIZE", size_in_bytes),
                 OUT,
                 QUIET,

@@ -77,6 +77,11 @@ class Place:
         return self.state_dir / "workers.json"
 
     @property
+    def mode_file(self) -> Path:
+        """How the embedded server is to store, when that is not `durable`."""
+        return self.state_dir / "mode.json"
+
+    @property
     def marks_file(self) -> Path:
         return self.state_dir / "marks.json"
 

@@ -98,9 +98,13 @@ def answers(url: str, name: str, timeout_s: float = 2.0) -> bool:
     return False
 
 
-def ensure_server(place: Place, *, mode: str = "durable") -> bool:
-    """Holds afterwards: the place's server answers. True when this call started it."""
+def ensure_server(place: Place, *, mode: str = "") -> bool:
+    """Holds afterwards: the place's server answers. True when this call started it.
+
+    `durable` and `fast` are its modes; without one it is what was asked for last.
+    """
     place.prepare()
+    mode = mode or asked_mode(place)
     with locked(place.state_dir / "server.start.lock", START_S):
         facts = read_json(place.server_file)
         if facts and answers(facts["url"], facts["name"]):
@@ -135,6 +139,17 @@ def _start(place: Place, facts: dict | None, mode: str) -> None:
         write_json(place.server_file, facts)
     finally:
         os.close(life)
+
+
+def asked_mode(place: Place) -> str:
+    """How the place's server is to store: `durable` unless it was asked to be `fast`."""
+    return (read_json(place.mode_file) or {}).get("mode", "durable")
+
+
+def ask_mode(place: Place, mode: str) -> None:
+    """Holds afterwards: the place's server, once it is started anew, stores in that mode."""
+    place.prepare()
+    write_json(place.mode_file, {"mode": mode})
 
 
 def store_limit(place: Place) -> int:
