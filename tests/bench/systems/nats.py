@@ -49,10 +49,10 @@ class System:
     async def _up(self, workers: int) -> None:
         import nats
 
-        folder = tempfile.mkdtemp(prefix="nats-bench-")
-        command = ["nats-server", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder]
+        self.folder = tempfile.mkdtemp(prefix="nats-bench-")
+        command = ["nats-server", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", self.folder]
         self.server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        url = await port_of(folder)
+        url = await port_of(self.folder)
         self.nats = await nats.connect(url)
         ready = await self.nats.subscribe("ready")
         await self.nats.flush()
@@ -67,6 +67,7 @@ class System:
         for process in (*self.workers, self.server):
             process.send_signal(signal.SIGTERM)
             process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _call(self, name: str, *args):
         async with self.room:
