@@ -253,7 +253,7 @@ class Client:
         manifest = await self._manifest(flow, number)
         if manifest.run in self.watched:
             watched = self.watched[manifest.run]
-            if watched.state.settled:  # it may have been opened again elsewhere
+            if not watched.listens:  # it has settled, and may have been opened again elsewhere
                 await watched.catch_up()
             return watched
         graph = await graph_of(self.mycelium, manifest)

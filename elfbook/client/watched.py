@@ -53,6 +53,11 @@ class Watched:
         return self.manifest.run
 
     @property
+    def listens(self) -> bool:
+        """True while what is stored about the run is heard."""
+        return self._ear is not None
+
+    @property
     def upto(self) -> int:
         """The sequence in JOBS of the last message about the run that is in `state`."""
         return self._facts_to
@@ -64,8 +69,10 @@ class Watched:
 
         Of a run that exists already, what was stored before has to be read: `begin`.
         """
-        self._ear = ear
+        self._ear, self.error = ear, None
         ear.add(self)
+        if self._over is not None and self._over is not asyncio.current_task():
+            self._over.cancel()
         self._over = asyncio.create_task(self._until_over())
 
     async def begin(self) -> None:
@@ -81,8 +88,12 @@ class Watched:
             try:
                 await self._read_facts()
                 await self._read_outputs()
-            finally:
-                early, self._early = self._early, None
+            except BaseException:
+                # What was heard comes after what could not be read: whoever begins again reads both.
+                self._early = None
+                self._leave()
+                raise
+            early, self._early = self._early, None
             for take, entries in early:
                 self._take_all(take, entries)
 
@@ -94,6 +105,7 @@ class Watched:
 
     def hear_nothing_more(self, error: Exception) -> None:
         self.error = error
+        self._leave()
         self._note_change()
 
     def _hear(self, take: Callable[[Entry], None], entries: list[Entry]) -> None:
@@ -115,7 +127,10 @@ class Watched:
             await self.complete_outputs()
         self._leave()
         if not self.state.settled:
-            await self.begin()  # it was opened again meanwhile
+            try:
+                await self.begin()  # it was opened again meanwhile
+            except (ElfbookError, Unanswered) as error:
+                self.hear_nothing_more(error)
 
     def _leave(self) -> None:
         ear, self._ear = self._ear, None
@@ -163,7 +178,10 @@ class Watched:
         while not self.state.settled:
             if self.error is not None:
                 raise self.error
-            await self._changed.wait()
+            if self._ear is None:  # what should have listened could not reach the server
+                await self.begin()
+            else:
+                await self._changed.wait()
 
     async def catch_up(self) -> None:
         """Holds afterwards: everything stored up to now is in `state` and `outputs`."""
