@@ -280,6 +280,7 @@ class Feed:
         if policy.limit:
             slot = self.limits.choose(policy.limit, (card.run, action.job), policy.priority)
             if slot is None:
+                self.cards[card.run] = card  # a named elf's job has not been lined up before
                 return
         if not worker:
             worker = pool if pool in self.placement.beats else ""
