@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first one's seed")
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--lines", type=int, default=0, help="show so many of the last things that happened")
+    parser.add_argument("--until-failure", action="store_true", help="end at the first that fails")
     args = parser.parse_args(argv)
     seeds = range(args.first, args.first + args.seeds) if args.seed is None else [args.seed]
     if args.seed is None:
@@ -47,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         if told.wrongs:
             failed.append(seed)
             print(f"    again:  python -m tests.simulation --seed {seed} --lines 200", flush=True)
+            if args.until_failure:
+                break
     elapsed_s = time.perf_counter() - began
     print(", ".join(f"{count} {kind}" for kind, count in sorted(facts.items())))
     print(f"{len(seeds)} histories, {steps} steps, {elapsed_s:.0f} s; {len(failed)} failed {failed or ''}")

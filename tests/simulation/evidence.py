@@ -93,6 +93,7 @@ def wrongs(evidence: Evidence) -> list[str]:
     found += wrongs_of_kept(evidence)
     found += wrongs_of_views(evidence)
     found += wrongs_of_lost(evidence)
+    found += wrongs_of_limits(evidence)
     return found
 
 
@@ -232,3 +233,25 @@ def wrongs_of_lost(evidence: Evidence) -> list[str]:
         for job in sorted(strict)
         if begun[job] > allowed[job]
     ]
+
+
+def wrongs_of_limits(evidence: Evidence) -> list[str]:
+    """Never do more jobs under a limit run at once than it allows, whatever runs they belong to."""
+    states = {name: start(run.graph, name) for name, run in evidence.runs.items()}
+    facts = sorted(
+        ((stored.seq, name, stored) for name, run in evidence.runs.items() for stored in run.facts),
+        key=lambda each: each[0],
+    )
+    running: dict[str, set[tuple[str, int]]] = {}
+    found = []
+    for _, name, stored in facts:
+        fold(states[name], stored)
+        limit = states[name].graph.policy.limit
+        under = running.setdefault(limit, set())
+        if states[name].jobs[stored.job].state is not State.RUNNING:
+            under.discard((name, stored.job))
+        elif limit:
+            under.add((name, stored.job))
+            if len(under) > int(limit.partition(":")[2]):
+                found.append(f"limit {limit}: {sorted(under)} ran at once")
+    return found

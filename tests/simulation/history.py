@@ -293,8 +293,8 @@ def tell(seed: int, keep: int = 0) -> Told:
                 except Stuck as error:
                     found, facts = [f"it came to a standstill: {error}"], Counter()
                 finally:
-                    steps = loop.steps
+                    steps, digest = loop.steps, world.trace.digest
                     end_all(loop, world.processes)
-                return Told(seed, found, world.trace.digest, steps, facts, world.trace.lines)
+                return Told(seed, found, digest, steps, facts, world.trace.lines)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ from tests.simulation.network import CALM, Weather
 
 FIRST, MENDED = "revision-1", "revision-2"
 NAMES = ("", "", "ann", "bob")
+LIMITS = ("", "", "", "narrow:1", "wide:2")
 
 
 def revision(digest: str) -> Revision:
@@ -152,6 +153,7 @@ def draw_graph(chance: random.Random, flow: str) -> Graph:
         lost_retries=chance.randint(0, 3),
         backoff_s=chance.choice([0.0, 0.5, 2.0]),
         timeout_s=chance.choice([None, None, 3.0]),
+        limit=chance.choice(LIMITS),
         on_lost=chance.choice(["retry", "retry", "retry", "fail"]),
     )
     elves = tuple(ElfUse(elf="Elf", revision=FIRST, name=name) for name in names)

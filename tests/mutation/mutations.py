@@ -1,0 +1,378 @@
+"""Rules of elfbook, each with what its code would be without it, and the tests that must notice.
+
+A rule is a compare-and-set, an expected sequence, or an order of two steps. `text` stands exactly once
+in `file`; `python -m tests.mutation` puts `instead` in its place and runs `by`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FOLD = ("tests/test_fold.py", "tests/test_fold_runs.py")
+WRITER = ("tests/test_writer.py",)
+HISTORIES = 100
+"""Most that are told to find one that goes wrong."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One rule taken away."""
+
+    rule: str
+    file: str
+    text: str
+    instead: str
+    by: tuple[str, ...]
+    """Arguments of pytest; or `histories` for simulated ones."""
+
+
+def m(rule: str, file: str, text: str, instead: str, *by: str) -> Mutation:
+    return Mutation(rule, f"elfbook/{file}", text, instead, by)
+
+
+MUTATIONS = (
+    # ------------------------------------------------------------------ compare-and-set
+    m(
+        "A record names the one that it follows",
+        "store/writer.py",
+        "    return {EXPECT: str(expect)}\n",
+        "    return {}\n",
+        *WRITER,
+    ),
+    m(
+        "A claim of many expects the last message of the whole lot, not of its own subject",
+        "store/writer.py",
+        "return {EXPECT: str(expect.seq), EXPECT_AMONG: expect.subjects}",
+        "return {}",
+        "histories",
+    ),
+    m(
+        "A claim of many is refused when anything was stored about the lot after the offer",
+        "store/mycelium.py",
+        "expect = Among(self.names.lot(run, lot), seq)",
+        "expect = None",
+        "histories",
+    ),
+    m(
+        "A claim follows the record that was offered",
+        "work/claims.py",
+        "self.mycelium.record(dispatch.run, dispatch.job, event, dispatch.seq)",
+        "self.mycelium.record(dispatch.run, dispatch.job, event, None)",
+        "histories",
+    ),
+    m(
+        "An end follows the claim under which the job ran",
+        "work/commits.py",
+        "future = record(dispatch.run, dispatch.job, event, held.seq)\n",
+        "future = record(dispatch.run, dispatch.job, event, None)\n",
+        "histories",
+    ),
+    m(
+        "An end with what a named elf keeps follows the claim too",
+        "work/commits.py",
+        "record(dispatch.run, dispatch.job, event, held.seq, keep=(dispatch.elf.name, keep))",
+        "record(dispatch.run, dispatch.job, event, None, keep=(dispatch.elf.name, keep))",
+        "histories",
+    ),
+    m(
+        "What a named elf keeps is stored with the job's end: both or neither",
+        "store/mycelium.py",
+        "return self.jobs.write_all((message, (self.names.keep(name), data, None)))",
+        "self.jobs.write(self.names.keep(name), data, None)\n        return self.jobs.write(*message)",
+        "histories",
+    ),
+    m(
+        "A job and its slot of a limit are claimed together, each over what was there",
+        "store/mycelium.py",
+        "(self.names.slot(name, number), encode(taken), seq)",
+        "(self.names.slot(name, number), encode(taken), None)",
+        "tests/system/test_limits.py",
+    ),
+    m(
+        "A cancel follows the record that it was decided on",
+        "client/client.py",
+        "Cancelled(nonce=nonce, why=why), seq)",
+        "Cancelled(nonce=nonce, why=why), None)",
+        "histories",
+    ),
+    m(
+        "A retry follows the record that it was decided on",
+        "client/client.py",
+        "self.mycelium.record(watched.run, job, event, seq) for job, event, seq in events",
+        "self.mycelium.record(watched.run, job, event, None) for job, event, seq in events",
+        "histories",
+    ),
+    m(
+        "What a scheduler stores, Lost or Skipped, follows the record that it was decided on",
+        "host/scheduler.py",
+        "self.mycelium.record(run, job, event, seq).add_done_callback(stored)",
+        "self.mycelium.record(run, job, event, None).add_done_callback(stored)",
+        "histories",
+    ),
+    m(
+        "The holder of a named elf is written over the one before",
+        "host/placement.py",
+        "chosen.encode(), entry.seq if entry else 0)",
+        "chosen.encode(), None)",
+        "histories",
+    ),
+    m(
+        "A run is stored over the flow's newest run, and so gets its number",
+        "store/mycelium.py",
+        "encode_sealed(manifest, self.key), expect)",
+        "encode_sealed(manifest, self.key), None)",
+        "tests/system/test_control.py",
+    ),
+    m(
+        "The note of a run's end is stored over the one that it was compared with",
+        "store/mycelium.py",
+        "await self.runs.write(subject, encode(note), entry.seq if entry else 0)",
+        "await self.runs.write(subject, encode(note), None)",
+        "histories",
+    ),
+    m(
+        "A note that knows less does not replace one that knows more",
+        "store/mycelium.py",
+        "if there is not None and (there.upto, not there.counts) >= knows:",
+        "if there is not None and (there.upto, not there.counts) == knows:",
+        "histories",
+    ),
+    # ------------------------------------------------------------------ reading back
+    m(
+        "A refused write is mine if the store has my bytes",
+        "store/writer.py",
+        "return found.seq if found is not None and found.data == data else None",
+        "return None",
+        *WRITER,
+    ),
+    m(
+        "A refused write is not mine if the store has other bytes",
+        "store/writer.py",
+        "return found.seq if found is not None and found.data == data else None",
+        "return found.seq if found is not None else None",
+        *WRITER,
+    ),
+    m(
+        "No batch has two messages of one subject",
+        "store/writer.py",
+        "or names & subjects)",
+        ")",
+        *WRITER,
+    ),
+    # ------------------------------------------------------------------ the fold
+    m(
+        "A record that is read twice counts once",
+        "log/fold.py",
+        "        if stored.seq <= now.upto:\n            return []\n",
+        "",
+        *FOLD,
+    ),
+    m(
+        "A lot has moved on with each claim and each own record of its jobs",
+        "log/fold.py",
+        "state.lots[lot] = max(state.lots[lot], stored.seq)",
+        "pass",
+        *FOLD,
+    ),
+    m(
+        "A job that was claimed among many must still be waiting",
+        "log/states.py",
+        "return now.state is WAITING and now.seq == stored.rests_on",
+        "return now.seq == stored.rests_on",
+        *FOLD,
+    ),
+    m(
+        "A job that was claimed among many has no newer record of its own",
+        "log/states.py",
+        "return now.state is WAITING and now.seq == stored.rests_on",
+        "return now.state is WAITING",
+        *FOLD,
+    ),
+    m(
+        "An end told among many counts only while its claim holds the job",
+        "log/states.py",
+        "return now.state is RUNNING and now.held == stored.rests_on",
+        "return now.state is RUNNING",
+        *FOLD,
+    ),
+    m(
+        "A job waits for its parents' success",
+        "log/fold.py",
+        "    if now.unmet or (turn is not None and state.jobs[turn].state not in ENDED):\n",
+        "    if turn is not None and state.jobs[turn].state not in ENDED:\n",
+        *FOLD,
+    ),
+    m(
+        "A named elf's job waits for its turn",
+        "log/fold.py",
+        "    if now.unmet or (turn is not None and state.jobs[turn].state not in ENDED):\n",
+        "    if now.unmet:\n",
+        *FOLD,
+    ),
+    m(
+        "The first end is the job's end",
+        "log/states.py",
+        "    DONE: {Reopened: WAITING},\n",
+        "    DONE: {Reopened: WAITING, Succeeded: DONE, Cancelled: CANCELLED},\n",
+        *FOLD,
+    ),
+    m(
+        "Jobs are cancelled before those that they wait for",
+        "log/fold.py",
+        "for job in range(len(state.jobs) - 1, -1, -1)",
+        "for job in range(len(state.jobs))",
+        *FOLD,
+    ),
+    m(
+        "Jobs are reopened after those that they wait for",
+        "log/fold.py",
+        "    return sorted(chosen)\n",
+        "    return sorted(chosen, reverse=True)\n",
+        *FOLD,
+    ),
+    m(
+        'With on_lost="fail" nothing is repeated that may have had its effect',
+        "log/states.py",
+        'if policy.on_lost == "fail" and budget in ("lost", "out_of_memory"):',
+        "if False:",
+        *FOLD,
+    ),
+    # ------------------------------------------------------------------ the order of a worker's steps
+    m(
+        "A result's blob is stored before the record that names it",
+        "work/commits.py",
+        "await (await self.mycelium.blobs()).put(",
+        "self.mycelium.blobs(), (lambda *_: None)(",
+        "histories",
+    ),
+    m(
+        "An offer is accepted after its record",
+        "work/claims.py",
+        "                mine.append((dispatch, message, future.result()))\n",
+        "                mine.append((dispatch, message, future.result()))\n                await taker.accept(message)\n",
+        "tests/system/test_accept.py",
+    ),
+    m(
+        "The next job of a named elf begins when the last one's end is stored",
+        "work/worker.py",
+        "                await over\n",
+        "",
+        "histories",
+    ),
+    m(
+        "What an elf keeps is brought along until its kernel has answered",
+        "work/worker.py",
+        "        return None if not name or name in self.names else await self.mycelium.kept(name)\n",
+        "        if not name or name in self.names:\n            return None\n        self.names.add(name)\n"
+        "        return await self.mycelium.kept(name)\n",
+        "histories",
+    ),
+    m(
+        "A refused end takes the named elf's state with it",
+        "work/commits.py",
+        "                self.on_taken_over([held.dispatch.elf.name])\n",
+        "                pass\n",
+        "histories",
+    ),
+    m(
+        "Only the worker that the holder record names takes a named elf's job",
+        "work/claims.py",
+        "        if not name or name in self.names:\n            return True\n",
+        "        if True:\n            return True\n",
+        "histories",
+    ),
+    m(
+        "A worker that was not heard asks for the holder of each elf that it has",
+        "work/fencing.py",
+        "            self.forget([name])\n",
+        "            pass\n",
+        "tests/system/test_fencing.py",
+        "tests/system/test_named.py",
+    ),
+    m(
+        "A worker that was not heard stops what has moved on",
+        "work/fencing.py",
+        "        if found is not None and found[1] > held.seq:\n            self.fence(held)\n",
+        "",
+        "tests/system/test_fencing.py",
+    ),
+    m(
+        "In doubt nothing is stored about jobs of a lot",
+        "work/ends.py",
+        "                await self.certain()\n",
+        "",
+        "tests/test_ends.py",
+    ),
+    # ------------------------------------------------------------------ the order of others' steps
+    m(
+        "A follower that misses a message begins again",
+        "store/follow.py",
+        "        if order != self._next:\n            self._note_return()\n            return\n",
+        "",
+        "histories",
+    ),
+    m(
+        "A follower gives each message once",
+        "store/follow.py",
+        "        if seq <= self.seen:\n            return  # the consumer before this one had still brought it\n",
+        "",
+        "tests/test_follow.py",
+    ),
+    m(
+        "A follower goes on behind what it has given",
+        "store/follow.py",
+        "first = self.seen + 1 if self.seen else self.start",
+        "first = self.seen + 2 if self.seen else self.start",
+        "histories",
+    ),
+    m(
+        "A cancel returns when the log has been read to the end and nothing is left",
+        "client/client.py",
+        "            await watched.catch_up()\n\n    async def _stop_job",
+        "            return len(wanted)\n\n    async def _stop_job",
+        "histories",
+    ),
+    m(
+        "Code is stored before the run that names it",
+        "client/client.py",
+        "{digest: await self._store_code(revision) for digest, revision in drawn.revisions.items()}",
+        "{digest: ValueRef(digest, 1) for digest in drawn.revisions}",
+        "histories",
+    ),
+    m(
+        "A client hears of a run before the run exists",
+        "client/client.py",
+        "        await ear.ready()\n        return await self._add(draft, drawn, ear)\n",
+        "        return await self._add(draft, drawn, ear)\n",
+        "tests/test_ear.py",
+        "tests/system/test_control.py",
+    ),
+    m(
+        "A dead worker's jobs are lost, and offered again",
+        "host/scheduler.py",
+        "                    self._record(card.run, job, event, now.seq)\n        self.beside",
+        "                    pass\n        self.beside",
+        "histories",
+    ),
+    m(
+        "A run that goes on although a note says that it has ended is taken up",
+        "host/leftovers.py",
+        "if last is not None and last.seq > note.upto:",
+        "if False:",
+        "tests/system/test_leftovers.py",
+    ),
+    m(
+        "Offers to workers that are gone are cleared",
+        "host/leftovers.py",
+        "for worker in sorted(workers - set(self.placement.heard)):",
+        "for worker in ():",
+        "histories",
+    ),
+    m(
+        "After a return of the server everything due is offered again",
+        "host/scheduler.py",
+        "            self._returned.set()\n            return\n        await self._offer_again()\n",
+        "            self._returned.set()\n            return\n",
+        "histories",
+    ),
+)
