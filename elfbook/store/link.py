@@ -32,18 +32,15 @@ nats.aio.client.DEFAULT_BUFFER_SIZE = 256 * 1024
 PING_S = 5
 """nats-py's default of 120 s would notice a dead server after four to six minutes."""
 LOCATE_S = 0.25
-AWAY_S = 8.0
-"""How long a question waits for a server that is away."""
+AWAY_S = 8.0  # so long does a question wait for a server that is away
 PENDING_BYTES = 64 * 1024 * 1024
 
 WRONG_LAST_SEQUENCE = 10071
-UNDER_WAY = 10164
-"""A cluster's word while an earlier write to the same subject is not decided yet: ask again."""
+UNDER_WAY = 10164  # a cluster's word while an earlier write to the subject is not decided yet: ask again
 TOO_MUCH = frozenset({10023, 10047, 10077})
 """Store full, or a limit of the stream reached."""
 NOT_FOUND = frozenset({10014, 10037, 10059})
-NOT_NOW = frozenset({10008, 10009})
-"""A cluster's words while it has no leader: as good as no answer."""
+NOT_NOW = frozenset({10008, 10009})  # a cluster's words while it has no leader: as good as no answer
 NO_RESPONDERS = "503"
 DENIED = re.compile(r"authorization violation|authentication|revoked", re.IGNORECASE)
 FORBIDDEN = re.compile(r'permissions violation for (\w+) to "?([^"\s]+)', re.IGNORECASE)
@@ -89,6 +86,12 @@ class NatsClient(Client):
 
     Credentials that were revoked may be given back, and a server that was full has room again.
     """
+
+    async def _process_op_err(self, e: Exception) -> None:
+        # Without a word: over TLS, leave-taking would wait 30 s for the answer of a server that is away.
+        if writer := getattr(self._transport, "_io_writer", None):
+            writer.transport.abort()
+        await super()._process_op_err(e)
 
     async def _process_err(self, err_msg: str) -> None:
         if FORBIDDEN.search(err_msg):
@@ -341,8 +344,6 @@ class Link:
             await asyncio.gather(self._search, return_exceptions=True)
         await _abandon(self.nc)
 
-    # ------------------------------------------------------------------ JetStream
-
     async def api(self, verb: str, body: dict | None = None, timeout_s: float = 5.0) -> dict:
         """A call of the JetStream API; Refused when the server says no."""
         reply = await self.request(f"$JS.API.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
@@ -393,8 +394,7 @@ async def _abandon(nc: NatsClient) -> None:
     except (OSError, RuntimeError, AttributeError, nats.errors.Error) as error:
         log.debug("close: %r", error)
     except asyncio.CancelledError:
-        # After a TLS connection was lost, nats-py may wait for something that it has cancelled itself.
-        if asyncio.current_task().cancelling():
+        if asyncio.current_task().cancelling():  # else nats-py waits for what it has cancelled itself
             raise
     if nc._transport is not None:  # which nats-py leaves open when it was only connecting
         nc._transport.close()

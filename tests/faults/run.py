@@ -61,7 +61,7 @@ class Row:
         """A row of docs/faults.md."""
         fault, seen = FAULTS.get(self.number, LEFT), " ".join(self.seen.split())
         outcome = {"held": "", "broken": "**broken** ", "not here": "*not here:* "}[self.outcome]
-        return f"| {self.number} | {fault.name} | {fault.done} | {fault.allowed} | {outcome}{seen} |"
+        return f"{fault.row()} {outcome}{seen} |"
 
     def line(self) -> str:
         head = f"{self.number:>3}  {self.outcome:<8} {self.seconds:6.1f} s  {self.name}"
@@ -165,7 +165,7 @@ def main() -> int:
     faults = chosen(given)
     if given.list:
         for fault in faults:
-            print(f"{fault.number:>3}  {fault.name}")
+            print(fault.row() if given.markdown else f"{fault.number:>3}  {fault.name}")
         return 0
     return asyncio.run(show(faults, given))
 

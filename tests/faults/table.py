@@ -30,6 +30,10 @@ class Fault:
         digits = "".join(filter(str.isdigit, self.number))
         return (int(digits or 1000), self.number.removeprefix(digits))
 
+    def row(self) -> str:
+        """The beginning of its row in docs/faults.md; what was seen follows."""
+        return f"| {self.number} | {self.name} | {self.done} | {self.allowed} |"
+
 
 FAULTS: dict[str, Fault] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +34,17 @@ QUICK = told_by("run.py", "--quick", "--list").stdout.splitlines()
 @pytest.mark.parametrize("number", [line.split()[0] for line in QUICK] + ["end"])
 def test_what_must_hold_after(number: str, rows: dict[str, dict]) -> None:
     row = rows[number]
-    if row["outcome"] == "not here":
+    if row["outcome"] == "not here" and not (os.environ.get("CI") and os.geteuid() == 0):
         pytest.skip(row["seen"])
     assert row["outcome"] == "held", row["seen"]
+
+
+def test_the_page_has_every_fault() -> None:
+    """docs/faults.md: what is done and what is allowed, in the words of the table itself."""
+    page = (HERE.parent.parent / "docs" / "faults.md").read_text()
+    rows = told_by("run.py", "--list", "--markdown").stdout.splitlines()
+    assert len(rows) > 40
+    assert [row for row in rows if row not in page] == []
 
 
 def test_half_a_minute_of_soak() -> None:
