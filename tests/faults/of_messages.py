@@ -74,7 +74,7 @@ MARK = "again"
 
 
 @fault(
-    "27", "messages that nobody can read", quick=True, own=True,
+    "27", "messages that nobody can read", own=True,
     done="bytes that are nothing, of an unknown version, signed with another key, on every queue and in the log; "
     "code that cannot be imported where it runs",
     allowed="set aside with a reason; no process ends, what is good goes on",

@@ -18,6 +18,8 @@ from images import copy, mounted
 from table import fault
 
 from elfbook.client.client import Client
+from elfbook.errors import MyceliumError
+from elfbook.store.link import Unanswered
 from elfbook.store.place import Place
 
 INSTANTS = 3
@@ -82,7 +84,10 @@ async def power_cut_of_three(_: Ground) -> str:
 
 async def _whole(place: Place, known: tuple) -> powercut.Instant | None:
     """What is found, once nothing is missing: a cluster that has just started shows its newest records late."""
-    found = await powercut.found_on(place, known)
+    try:
+        found = await powercut.found_on(place, known)
+    except (MyceliumError, Unanswered):
+        return None
     return found if found.good else None
 
 
