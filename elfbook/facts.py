@@ -23,9 +23,12 @@ class Claimed(Event, frozen=True, tag="claimed"):
 
 
 class Released(Event, frozen=True, tag="released"):
-    """The worker gave the job back before starting it: the attempt does not count."""
+    """The worker gave the job back: the attempt does not count, unless it had begun."""
 
     worker: str = ""
+    begun: bool = False
+    """True when it may have run, and what came of it is lost with the kernel of another job. The attempt
+    counts then, but takes nothing from any budget: the job was not to blame."""
 
 
 class Succeeded(Event, frozen=True, tag="succeeded"):

@@ -380,6 +380,15 @@ def test_attempts_are_numbered_through(facts: list[AnyEvent], attempt: int) -> N
     assert (offer.attempt, run.state.jobs[0].attempt) == (attempt, attempt - 1)
 
 
+def test_an_attempt_that_had_begun_counts_though_it_was_given_back_and_costs_no_budget() -> None:
+    run = Told(job(), policy=Policy(retries=0, lost_retries=0, backoff_s=0.0))
+    for attempt in range(1, 6):
+        assert run(0, CLAIMED) == []
+        (offer,) = run(0, Released("n", begun=True))
+        assert (offer.attempt, run.states()) == (attempt + 1, "waiting")
+    assert (run.state.jobs[0].tried, run.state.jobs[0].lost) == (0, 0)
+
+
 def test_times_worker_and_history_of_a_job() -> None:
     run = Told(job())
 

@@ -120,7 +120,7 @@ revision = Revision(
 )
 
 STORED: dict[str, object] = {
-    "released": Released(nonce="n1", attempt=1, worker="w1"),
+    "released": Released(nonce="n1", attempt=1, worker="w1", begun=True),
     "claimed": Claimed(nonce="n1", attempt=2, worker="w1"),
     "succeeded": Succeeded(
         nonce="n1", attempt=1, value=small, worker="w1", elapsed_s=0.25, revision="c3" * 32

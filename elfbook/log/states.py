@@ -156,7 +156,7 @@ def step(now: JobNow, stored: Stored, policy: Policy, run_key: str) -> bool:
         now.worker = event.worker
         now.started_at = stored.at
     elif kind is Released:
-        now.attempt -= 1
+        now.attempt -= not event.begun
     elif kind is Reopened:
         _renew(now, stored)
     else:

@@ -107,8 +107,8 @@ def lost(held: Held, why: str, worker: str, tail: str) -> Lost:
     return Lost(nonce=held.nonce, attempt=held.dispatch.attempt, why=why, worker=worker, last_output=tail)
 
 
-def released(held: Held, worker: str) -> Released:
-    return Released(nonce=held.nonce, attempt=held.dispatch.attempt, worker=worker)
+def released(held: Held, worker: str, *, begun: bool = False) -> Released:
+    return Released(nonce=held.nonce, attempt=held.dispatch.attempt, worker=worker, begun=begun)
 
 
 def of_death(held: Held, how: str, worker: str, tail: str, ran_s: float, used: int | None = None):

@@ -35,7 +35,7 @@ class Bench:
     own: Callable[[Coroutine], asyncio.Task]
     """Runs something beside the loops and sees to its failures."""
     on_result: Callable[[Held, dict, list[bytes]], None]
-    on_unbegun: Callable[[Held], asyncio.Future]
+    on_unbegun: Callable[..., asyncio.Future]
     """A job the kernel never began: give it back."""
     on_death: Callable[[Held | None, str], list[asyncio.Future]]
     """The kernel ended while doing this job: store that; gives what to wait for."""
@@ -172,11 +172,15 @@ class Bench:
         """One attempt is over; what waited behind it is given back; a new kernel starts."""
         begun = self.kernel.begun()
         current = self.held.get(begun) if begun in self.order else self.current
-        # Short jobs before it may have ended, but nobody will ever hear how.
-        waiting = [
-            self.held[token] for token in self.order if token in self.held and self.held[token] is not current
-        ]
-        ends = self.on_death(current, how) + [self.on_unbegun(held) for held in waiting]
+        ends = self.on_death(current, how)
+        before = begun in self.order
+        for token in self.order:
+            held = self.held.get(token)
+            if token == begun:
+                before = False
+            if held is not None and held is not current:
+                # Short jobs before the last one have ended, but nobody will ever hear how.
+                ends.append(self.on_unbegun(held, begun=before))
         self.order.clear()
         self.window, self.pace_s = 1, AHEAD_S
         if ends:

@@ -136,6 +136,6 @@ class Commits:
             )
             await self.mycelium.add_output(dispatch.run, dispatch.job, (note,))
 
-    def release(self, held: Held) -> asyncio.Future:
-        """Give the job back: it was not begun."""
-        return self.commit(held, released(held, self.worker))
+    def release(self, held: Held, *, begun: bool = False) -> asyncio.Future:
+        """Give the job back, which was not begun, or `begun` in vain."""
+        return self.commit(held, released(held, self.worker, begun=begun))
