@@ -53,6 +53,11 @@ class Leftovers:
                 with contextlib.suppress(Unanswered, Refused):
                     await self.clear()
 
+    async def clear_all(self) -> None:
+        """Holds afterwards: no offer is on the queue."""
+        with contextlib.suppress(Unanswered, Refused):  # a queue that is away has no offers
+            await self.mycelium.link.api(f"STREAM.PURGE.{self.mycelium.names.work}")
+
     async def clear(self) -> None:
         """Holds afterwards: no offer waits for a worker that nobody has heard of for a lease."""
         names = self.mycelium.names

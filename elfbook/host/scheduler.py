@@ -59,6 +59,8 @@ class Scheduler:
     """Offers that no worker there is may take."""
     _placing: dict[str, asyncio.Lock] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
+    _begun: bool = False
+    """True once every run that has not settled has been taken up."""
     _folded_to: int = 0
     """Everything in JOBS up to this sequence has been folded."""
     _returned: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,7 +74,7 @@ class Scheduler:
         self.leftovers = Leftovers(self.mycelium, self.placement, self.uptake.find)
         self.limits = Limits(self.cards, self.uptake.is_coming)
         self.feed = Feed(
-            self.mycelium, self.placement, self.beside.run, self._renew_queue, lambda: self.lead.leads,
+            self.mycelium, self.placement, self.beside.run, self._renew_queue, self._may_offer,
             self.limits, self._offer,
         )  # fmt: skip
 
@@ -121,6 +123,9 @@ class Scheduler:
         async for entry in self.mycelium.slots():
             self._hear_slot(entry)
         self.beside.run(self.leftovers.reopened(await self.uptake.take_all()))
+        self._begun = True
+        if self.cards and self.lead.leads:
+            await self._offer_all()
         return last_run + 1, last_fact + 1
 
     async def _taken_up(self, card: Card) -> None:
@@ -215,7 +220,7 @@ class Scheduler:
     def _offer(self, card: Card, action: Offer) -> None:
         use = card.use(action.job)
         name, able = use.name, self.placement.able(card.state.graph.policy.pool, use.needs)
-        if (name and not self.lead.leads) or (not name and able == []):
+        if (name and not self._may_offer()) or (not name and able == []):
             self._homeless[card.run, action.job] = action
         elif name:
             self.beside.run(self._offer_named(card, action, name))
@@ -252,8 +257,20 @@ class Scheduler:
 
     def _begin_to_lead(self) -> None:
         """Whoever led has gone: what it had offered may be lost or not, so everything is offered."""
+        if self._begun:
+            self.beside.run(self._offer_all())
+
+    def _may_offer(self) -> bool:
+        return self._begun and self.lead.leads
+
+    async def _offer_all(self) -> None:
+        """Make all offers, in place of those that another scheduler has left on the queue.
+
+        It may have offered jobs alone which this one would offer in a lot: both could be taken up.
+        """
+        await self.leftovers.clear_all()
         self._find_homes()
-        self.beside.run(self._offer_again())
+        await self._offer_again()
 
     def _find_homes(self) -> None:
         """Offer what no worker could take when its turn came."""
