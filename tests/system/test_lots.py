@@ -141,6 +141,7 @@ async def test_a_cancel_while_lots_run_is_the_end_of_all(client, book, until) ->
     assert {number: job.state for number, job in enumerate(later.state.jobs)} == before
     await book.check(run)
     # The workers are free again, and what they still held is no burden.
+    sums = book.names["Sums"]()
     after = await book.settled(await book.submit("after", lambda: sums.task_same.map(range(10))))
     assert await book.values(after) == list(range(10))
 
