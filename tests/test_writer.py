@@ -144,7 +144,7 @@ async def test_a_job_and_what_its_elf_keeps_are_stored_together_or_not_at_all(my
     assert [(entry.subject, entry.seq) for entry in await records(mycelium)] == [(job, seq), (keep, seq + 1)]
     with pytest.raises(Conflict):
         await mycelium.jobs.write_all(((job, b"again", 0), (keep, b"two", None)))
-    assert await mycelium.kept("animals") == b"one"
+    assert await mycelium.kept("animals") == (b"one", seq + 1)
     assert len(await records(mycelium)) == 2
 
 

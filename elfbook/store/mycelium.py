@@ -105,17 +105,18 @@ class Mycelium(Ground):
     # ------------------------------------------------------------------ jobs
 
     def record(
-        self, run: str, job: int, event: AnyEvent, expect: int, keep: tuple[str, bytes] | None = None
+        self, run: str, job: int, event: AnyEvent, expect: int, keep: tuple[str, bytes, int] | None = None
     ) -> asyncio.Future:
         """Write a job's next event; the future gives its sequence or Conflict.
 
-        With `keep`, a named elf's kept attributes are stored together with it: both or neither.
+        With `keep`, a named elf's kept attributes are stored together with it, over those at that
+        sequence: both or neither.
         """
         message = (self.names.job(run, job), encode(event), expect)
         if keep is None:
             return self.jobs.write(*message)
-        name, data = keep
-        return self.jobs.write_all((message, (self.names.keep(name), data, None)))
+        name, data, before = keep
+        return self.jobs.write_all((message, (self.names.keep(name), data, before)))
 
     def claim_with_slot(self, dispatch: Dispatch, event: Claimed) -> asyncio.Future:
         """Claim a job together with its slot of a limit: both or neither."""
@@ -133,9 +134,10 @@ class Mycelium(Ground):
         """Store what became of jobs of lots."""
         return self.jobs.write(self.names.ends(run), encode(ended), None)
 
-    async def kept(self, elf_name: str) -> bytes | None:
+    async def kept(self, elf_name: str) -> tuple[bytes | None, int]:
+        """What a named elf keeps, and the sequence of that; (None, 0) when it keeps nothing yet."""
         entry = await self.link.last(self.names.jobs, self.names.keep(elf_name))
-        return entry.data if entry else None
+        return (entry.data, entry.seq) if entry else (None, 0)
 
     async def last_event(self, run: str, job: int) -> tuple[AnyEvent, int] | None:
         entry = await self.link.last(self.names.jobs, self.names.job(run, job))

@@ -16,7 +16,7 @@ from elfbook.model import Failure, Output, ValueRef
 from elfbook.store.beside import Beside
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
-from elfbook.work.attempts import Held, HeldLot, event_of, failed, late_words, released
+from elfbook.work.attempts import Held, HeldLot, event_of, failed, late_words, lost, released
 from elfbook.work.ends import Ends
 from elfbook.work.outputs import Outputs
 from elfbook.work.parcels import Cellar, chunks_of
@@ -39,6 +39,8 @@ class Commits:
     """Somebody else took a job over, and with it perhaps these named elves."""
     certain: Callable[[], Awaitable[None]]
     """Returns once it is known which jobs are still the worker's."""
+    kept_at: dict[str, int] = field(default_factory=dict)
+    """Of each named elf that is here: the sequence of what it keeps, as its state here builds on it."""
     lots: set[HeldLot] = field(default_factory=set)
     """Claims of many that have not ended yet."""
 
@@ -83,9 +85,28 @@ class Commits:
         if keep is None:
             future = record(dispatch.run, dispatch.job, event, held.seq)
         else:
-            future = record(dispatch.run, dispatch.job, event, held.seq, keep=(dispatch.elf.name, keep))
+            name = dispatch.elf.name
+            future = record(dispatch.run, dispatch.job, event, held.seq, (name, keep, self.kept_at[name]))
+            future.add_done_callback(partial(self._kept, held))
         future.add_done_callback(partial(self._committed, held, event))
         return future
+
+    def _kept(self, held: Held, done: asyncio.Future) -> None:
+        """What the elf keeps is stored behind the job's record, or the elf is not mine any more."""
+        if done.cancelled():
+            return
+        if done.exception() is None:
+            self.kept_at[held.dispatch.elf.name] = done.result() + 1
+        elif isinstance(done.exception(), Conflict):
+            self.beside.run(self._lose(held))
+
+    async def _lose(self, held: Held) -> None:
+        """Holds afterwards: the job is not mine any more, though it may have been until now."""
+        name, label = held.dispatch.elf.name, held.dispatch.label
+        why = f"{name} was given to another worker while {self.worker} was doing {label}"
+        event = lost(held, why, self.worker, self.outputs.tail(held.token))
+        with contextlib.suppress(Conflict):
+            await self.mycelium.record(held.dispatch.run, held.dispatch.job, event, held.seq)
 
     def _committed(self, held: Held, event: AnyEvent, done: asyncio.Future) -> None:
         self.on_end(held)

@@ -350,7 +350,10 @@ class Worker:
 
     async def _kept(self, name: str) -> bytes | None:
         """What an elf that comes to this kernel has kept; None for one that is there already."""
-        return None if not name or name in self.names else await self.mycelium.kept(name)
+        if not name or name in self.names:
+            return None
+        kept, self.commits.kept_at[name] = await self.mycelium.kept(name)
+        return kept
 
     def _result(self, held: Held, header: dict, parts: list[bytes]) -> None:
         if held.dispatch.elf.name:

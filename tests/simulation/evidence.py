@@ -61,7 +61,8 @@ async def gather(mycelium: Mycelium, plan: Plan, executions: list[Execution]) ->
         runs[manifest.run] = Run(manifest, graph, facts, notes.get(manifest.run))
     kept = {}
     for name in sorted({use.name for run in runs.values() for use in run.graph.elves if use.name}):
-        kept[name] = json.loads(await mycelium.kept(name) or b"[]")
+        data, _ = await mycelium.kept(name)
+        kept[name] = json.loads(data or b"[]")
     return Evidence(plan, runs, kept, executions, offers=[], views=[], trouble=[])
 
 
