@@ -70,15 +70,22 @@ MUTATIONS = (
     m(
         "An end with what a named elf keeps follows the claim too",
         "work/commits.py",
-        "record(dispatch.run, dispatch.job, event, held.seq, keep=(dispatch.elf.name, keep))",
-        "record(dispatch.run, dispatch.job, event, None, keep=(dispatch.elf.name, keep))",
+        "event, held.seq, (name, keep, self.kept_at[name]))",
+        "event, None, (name, keep, self.kept_at[name]))",
         "histories",
     ),
     m(
         "What a named elf keeps is stored with the job's end: both or neither",
         "store/mycelium.py",
-        "return self.jobs.write_all((message, (self.names.keep(name), data, None)))",
-        "self.jobs.write(self.names.keep(name), data, None)\n        return self.jobs.write(*message)",
+        "return self.jobs.write_all((message, (self.names.keep(name), data, before)))",
+        "self.jobs.write(self.names.keep(name), data, before)\n        return self.jobs.write(*message)",
+        "histories",
+    ),
+    m(
+        "What a named elf keeps is stored over what its state here builds on",
+        "work/commits.py",
+        "event, held.seq, (name, keep, self.kept_at[name]))",
+        "event, held.seq, (name, keep, None))",
         "histories",
     ),
     m(
@@ -262,9 +269,8 @@ MUTATIONS = (
     m(
         "What an elf keeps is brought along until its kernel has answered",
         "work/worker.py",
-        "        return None if not name or name in self.names else await self.mycelium.kept(name)\n",
-        "        if not name or name in self.names:\n            return None\n        self.names.add(name)\n"
-        "        return await self.mycelium.kept(name)\n",
+        "        kept, self.commits.kept_at[name] = await self.mycelium.kept(name)\n",
+        "        self.names.add(name)\n        kept, self.commits.kept_at[name] = await self.mycelium.kept(name)\n",
         "histories",
     ),
     m(

@@ -33,11 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first one's seed")
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--lines", type=int, default=0, help="show so many of the last things that happened")
+    parser.add_argument("--skip", type=int, nargs="*", default=[], help="seeds to leave out")
     parser.add_argument("--until-failure", action="store_true", help="end at the first that fails")
     args = parser.parse_args(argv)
     seeds = range(args.first, args.first + args.seeds) if args.seed is None else [args.seed]
     if args.seed is None:
         logging.getLogger("elfbook").setLevel(logging.CRITICAL)
+    seeds = [seed for seed in seeds if seed not in args.skip]
     began, failed, steps, facts = time.perf_counter(), [], 0, Counter()
     for seed in seeds:
         told = tell(seed, args.lines)
