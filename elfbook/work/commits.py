@@ -91,6 +91,11 @@ class Commits:
         future.add_done_callback(partial(self._committed, held, event))
         return future
 
+    async def restored(self, name: str) -> bytes | None:
+        """What an elf that comes here has kept: what it keeps next is stored over that."""
+        kept, self.kept_at[name] = await self.mycelium.kept(name)
+        return kept
+
     def _kept(self, held: Held, done: asyncio.Future) -> None:
         """What the elf keeps is stored behind the job's record, or the elf is not mine any more."""
         if done.cancelled():

@@ -350,10 +350,7 @@ class Worker:
 
     async def _kept(self, name: str) -> bytes | None:
         """What an elf that comes to this kernel has kept; None for one that is there already."""
-        if not name or name in self.names:
-            return None
-        kept, self.commits.kept_at[name] = await self.mycelium.kept(name)
-        return kept
+        return None if not name or name in self.names else await self.commits.restored(name)
 
     def _result(self, held: Held, header: dict, parts: list[bytes]) -> None:
         if held.dispatch.elf.name:

@@ -269,8 +269,9 @@ MUTATIONS = (
     m(
         "What an elf keeps is brought along until its kernel has answered",
         "work/worker.py",
-        "        kept, self.commits.kept_at[name] = await self.mycelium.kept(name)\n",
-        "        self.names.add(name)\n        kept, self.commits.kept_at[name] = await self.mycelium.kept(name)\n",
+        "        return None if not name or name in self.names else await self.commits.restored(name)\n",
+        "        if not name or name in self.names:\n            return None\n        self.names.add(name)\n"
+        "        return await self.commits.restored(name)\n",
         "histories",
     ),
     m(
