@@ -506,3 +506,24 @@ async def test_priorities_have_their_shares_of_the_queue() -> None:
     runs = [each.run for each in fed.queue.take()[0]]
     assert len(runs) == 41
     assert [runs.count(f"crawl.{number}") for number in (3, 2, 1)] == pytest.approx([32, 7, 2], abs=2)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "in a lot"])
+async def test_what_may_still_be_queued_is_offered_in_the_same_way_again(shared: bool) -> None:
+    """In two ways at once it could be taken up twice."""
+    fed = Fed()
+    card = fed.run(*specs(4))
+    if shared:
+        await fed.learnt(card)
+        fed.feed.again()
+        alone, lots = await fed.offered()
+        assert (alone, lots) == ([], [[1, 2, 3]])
+        fed.feed._pace_s = dict.fromkeys(fed.feed._pace_s, 1.0)
+    else:
+        alone, lots = await fed.offered()
+        assert (alone[:1], lots) == ([0], [])
+        fed.feed._pace_s = {card.kind(0).code: SHORT_S}
+    fed.feed.again(queued=True)
+    again, again_lots = await fed.offered()
+    assert again == alone
+    assert [lot[0] for lot in again_lots] == [lot[0] for lot in lots], "the server knows the lot by its state"

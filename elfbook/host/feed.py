@@ -90,6 +90,10 @@ class Feed:
     cards: dict[str, Card] = field(default_factory=dict)
     _held_back: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     """Due jobs of a lot of which an offer is out."""
+    _shared: dict[tuple[str, int], tuple[int, bool]] = field(default_factory=dict)
+    """Of jobs whose offer was taken back and may be on the queue all the same: the state that was
+    offered, and whether in a lot. They are offered in the same way again, which the server refuses
+    while the first one is queued; in two ways at once they could be taken up twice."""
     _load: dict[str, Load] = field(default_factory=dict)
     _pace_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -105,6 +109,7 @@ class Feed:
     def drop(self, run: str) -> None:
         """Forget a run that has settled."""
         self.cards.pop(run, None)
+        self._shared = {place: how for place, how in self._shared.items() if place[0] != run}
         for lineup in self.lineups.values():  # who does not lead takes nothing out of them
             lineup.forget(lambda kind: kind.run == run)
 
@@ -120,6 +125,8 @@ class Feed:
         out = self.out_lots.get((run, lot))
         if out is not None and out.lot_seq != card.state.lots[lot]:
             self._end_lot(run, lot, out)
+        if self._shared and self._shared.get((run, job), (None,))[0] != card.state.jobs[job].mark:
+            self._shared.pop((run, job), None)
         event = stored.event
         if type(event) is Succeeded:
             code = (event.revision, card.spec(job).task)
@@ -209,13 +216,18 @@ class Feed:
         if able is not None:
             await self._offer_to(able, card, actions, pool)
             return
-        if together and may_share(card.policy(jobs[0])):
-            many, actions, later = self._shareable(card, actions)
-            if len(many) > 1:
+        if may_share(card.policy(jobs[0])):
+            sharing = [action for action in actions if self._may_join(card, action.job, together)]
+            rest = [action for action in actions if action not in sharing]
+            many, actions, later = self._shareable(card, sharing)
+            if len(many) > 1 or (many and (card.run, many[0][0].job) in self._shared):
                 self._held_back.setdefault((card.run, lot), []).extend(later)
                 await self._send_lot(card, kind, pool, lot, many)
             else:
                 actions = [action for action, _ in many] + actions
+                for job in later:
+                    self.add(card, job)
+            actions = rest + actions
         for action in actions:
             if card.is_due(action.job):  # it may have been cancelled while the one before was sent
                 await self.send(card, action, pool)
@@ -227,6 +239,11 @@ class Feed:
                 await self.send(card, action, pool, able[action.job % len(able)])
             else:
                 self.line_up(card, action)
+
+    def _may_join(self, card: Card, job: int, together: bool) -> bool:
+        """True for a job that goes into a lot: as it was offered before, or else as its like are."""
+        mark, shared = self._shared.get((card.run, job), (-1, together))
+        return shared if mark == card.state.jobs[job].mark else together
 
     @staticmethod
     def _shareable(
@@ -303,15 +320,22 @@ class Feed:
 
     # ------------------------------------------------------------------ again
 
-    def again(self, older_than_s: float = 0.0) -> None:
-        """Take back offers that have been out for long: what is still due waits for its turn again."""
+    def again(self, older_than_s: float = 0.0, *, queued: bool = False) -> None:
+        """Take back offers that have been out for long: what is still due waits for its turn again.
+
+        With `queued` they may be on the queue all the same.
+        """
         before = time.monotonic() - older_than_s
         for (run, lot), out in list(self.out_lots.items()):
             if out.at <= before:
+                if queued:
+                    self._shared |= {(run, job): (mark, True) for job, mark in out.jobs.items()}
                 self._end_lot(run, lot, out)
         for (run, job), out in list(self.out.items()):
             if out.at > before:
                 continue
+            if queued:
+                self._shared[run, job] = (out.jobs[job], False)
             self._end(out)
             self._resume(self.limits.give_up((run, job)))
             if action := out.card.is_due(job):

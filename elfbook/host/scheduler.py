@@ -270,7 +270,7 @@ class Scheduler:
         """
         await self.leftovers.clear_all()
         self._find_homes()
-        await self._offer_again()
+        await self._offer_again(queued=False)
 
     def _find_homes(self) -> None:
         """Offer what no worker could take when its turn came."""
@@ -292,9 +292,9 @@ class Scheduler:
                     self._record(card.run, job, event, now.seq)
         self.beside.run(self._offer_again())
 
-    async def _offer_again(self, older_than_s: float = 0.0) -> None:
+    async def _offer_again(self, older_than_s: float = 0.0, *, queued: bool = True) -> None:
         """Make the offers anew that are out; one that is still queued is refused by the server."""
-        self.feed.again(older_than_s)
+        self.feed.again(older_than_s, queued=queued)
         await self.feed.fill()
 
     # ------------------------------------------------------------------ time

@@ -31,6 +31,7 @@ class Uptake:
     """Runs something beside the loops and sees to its failures."""
     on_card: Callable[[Card], Awaitable[None]]
     """Called with each run that is followed from now on."""
+    _all_taken: bool = False
     _loading: dict[str, asyncio.Task] = field(default_factory=dict)
     _missed: dict[str, list[Stored]] = field(default_factory=dict)
     """Facts about runs that are not followed yet."""
@@ -38,8 +39,8 @@ class Uptake:
     """Of each flow the highest number of a run that was taken up."""
 
     def is_coming(self, run: str) -> bool:
-        """True for a run that is about to be followed."""
-        return run in self._missed or run in self._loading
+        """True for a run that is about to be followed: nobody knows yet what its jobs do."""
+        return not self._all_taken or run in self._missed or run in self._loading
 
     # ------------------------------------------------------------------ which
 
@@ -49,6 +50,7 @@ class Uptake:
         async for manifest in self.mycelium.manifests():
             if manifest.run not in settled:
                 await self._take(manifest)
+        self._all_taken = True
         return settled
 
     async def follow(self, first: int) -> None:

@@ -19,8 +19,9 @@ from of_servers import some, under_load
 from table import fault
 
 from elfbook.errors import ElfbookError
-from elfbook.facts import Failed, State
+from elfbook.facts import State
 from elfbook.store.link import Message
+from elfbook.view.waiting import why
 from elfbook.wire import encode, seal
 
 MB = 2**20
@@ -77,7 +78,7 @@ MARK = "again"
     "27", "messages that nobody can read", own=True,
     done="bytes that are nothing, of an unknown version, signed with another key, on every queue and in the log; "
     "code that cannot be imported where it runs",
-    allowed="set aside with a reason; no process ends, what is good goes on",
+    allowed="set aside with a reason, or waits and says for what; no process ends, what is good goes on",
 )  # fmt: skip
 async def poison(ground: Ground) -> str:
     mycelium = ground.client.mycelium
@@ -111,9 +112,15 @@ async def poison(ground: Ground) -> str:
         "import elf_module_of_here as here\n\nclass Far:\n    def task_go(self):\n        return str(here)\n"
     )["Far"]()
     run = await ground.book.submit("unimportable", strange.task_go)
-    await ground.settled(ground.note(run, None))
-    event = run.state.jobs[0].event
-    need(isinstance(event, Failed) and "elf_module_of_here" in event.failure.message, f"it ended as {event}")
+    ground.note(run, None)
+
+    async def told() -> bool:
+        """Whoever asks hears why it waits: nobody has that module."""
+        situation = await ground.client.situation()
+        return "no worker has elf_module_of_here" in why(run.state, 0, situation=situation)
+
+    await until(told, "the job that nobody can import says so")
+    need(await ground.client.cancel(run) == 1, "it could not be cancelled")
     after = await ground.submit("after", lambda path: [trail.task_step(path, str(n)) for n in range(20)])
     await ground.settled(after)
     facts = await asyncio.to_thread(ground.tree.facts)
@@ -126,7 +133,7 @@ async def poison(ground: Ground) -> str:
         return not (await link.api(f"STREAM.INFO.{names.work}"))["state"]["messages"]
 
     await until(off, "what cannot be read is off the queue", 45)
-    return f"nobody ended of it; the code: {event.failure.type}: {event.failure.message}"
+    return "nobody ended of it; code that nobody can import waits, and says for what"
 
 
 class Thorn:
