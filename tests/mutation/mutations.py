@@ -94,12 +94,6 @@ MUTATIONS = (
         "(self.names.slot(name, number), encode(taken), seq)",
         "(self.names.slot(name, number), encode(taken), None)",
         "tests/system/test_limits.py",
-    ),
-    m(
-        "A cancel follows the record that it was decided on",
-        "client/client.py",
-        "Cancelled(nonce=nonce, why=why), seq)",
-        "Cancelled(nonce=nonce, why=why), None)",
         "histories",
     ),
     m(

@@ -6,13 +6,15 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from elfbook.facts import ENDED, Claimed, Failed, Reopened, State, Stored
+from elfbook.facts import ENDED, Claimed, Failed, Reopened, State, Stored, Succeeded
 from elfbook.log.fold import JobNow, RunState, fold, start
-from elfbook.model import Graph, Manifest, Settled
+from elfbook.model import Graph, JobSpec, Manifest, Settled
 from elfbook.store.graphstore import graph_of
 from elfbook.store.mycelium import Mycelium
 from tests.simulation.kernel import Execution
 from tests.simulation.plan import Plan, Promise
+
+STOPPED_S = 5.0
 
 
 @dataclass
@@ -90,6 +92,7 @@ def wrongs(evidence: Evidence) -> list[str]:
     for promise in evidence.plan.promises:
         if promise.run in evidence.runs:
             found += broken(promise, evidence.runs[promise.run])
+            found += begun_after(promise, evidence)
     found += [f"an offer is left: {subject}" for subject in evidence.offers]
     found += wrongs_of_kept(evidence)
     found += wrongs_of_views(evidence)
@@ -107,14 +110,14 @@ def wrongs_of(run: Run, executions: list[Execution]) -> list[str]:
     ended: set[int] = set()
     for stored in run.facts:
         job, spec = stored.job, run.graph.jobs[stored.job]
-        before = state.jobs[job].state
+        before, holder = state.jobs[job].state, state.jobs[job].worker
         fold(state, stored)
         now = state.jobs[job]
-        if isinstance(stored.event, Claimed) and now.event is stored.event:
-            if early := [each for each in spec.parents + spec.after if each not in values]:
-                found.append(f"G6: job {job} was claimed before {early} had succeeded")
-            if spec.turn is not None and spec.turn not in ended:
-                found.append(f"job {job} was claimed before its turn, after {spec.turn}")
+        taken = now.event is stored.event
+        if taken and isinstance(stored.event, Succeeded | Failed) and stored.event.worker != holder:
+            found.append(f"G8: job {job} of {holder or 'nobody'} was ended by {stored.event.worker}")
+        if taken and isinstance(stored.event, Claimed):
+            found += wrongs_of_claim(job, spec, values, ended)
         if now.state in ENDED and before not in ENDED:
             ended.add(job)
         if now.state is State.DONE and before is not State.DONE:
@@ -125,6 +128,16 @@ def wrongs_of(run: Run, executions: list[Execution]) -> list[str]:
                 found += wrongs_of_inputs(job, spec.parents, made[value], values)
             values.setdefault(job, []).append(value)
     return found + wrongs_of_end(run, state)
+
+
+def wrongs_of_claim(job: int, spec: JobSpec, values: dict[int, list[str]], ended: set[int]) -> list[str]:
+    """A claim comes after all that the job waits for."""
+    found = []
+    if early := [each for each in spec.parents + spec.after if each not in values]:
+        found.append(f"G6: job {job} was claimed before {early} had succeeded")
+    if spec.turn is not None and spec.turn not in ended:
+        found.append(f"job {job} was claimed before its turn, after {spec.turn}")
+    return found
 
 
 def wrongs_of_end(run: Run, state: RunState) -> list[str]:
@@ -172,6 +185,20 @@ def broken(promise: Promise, run: Run) -> list[str]:
         elif stored.job in promise.jobs - reopened and state.jobs[stored.job].state not in ENDED:
             found.append(f"G7: {run.name}: job {stored.job} went on after its cancel")
     return found
+
+
+def begun_after(promise: Promise, evidence: Evidence) -> list[str]:
+    """Nor has its code begun: what was on its way into a kernel has long been there or been stopped."""
+    flow = promise.run.rpartition(".")[0]
+    if sum(run.manifest.flow == flow for run in evidence.runs.values()) > 1:
+        return []  # executions do not say of which run they are
+    reopened = {f.job for f in evidence.runs[promise.run].facts if isinstance(f.event, Reopened)}
+    cancelled = {f"{flow}/{job}" for job in promise.jobs - reopened}
+    return [
+        f"G7: the code of {each.job} began {each.started_at - promise.at:.1f} s after its cancel had returned"
+        for each in evidence.executions
+        if each.job in cancelled and each.started_at > promise.at + STOPPED_S
+    ]
 
 
 def wrongs_of_kept(evidence: Evidence) -> list[str]:

@@ -150,7 +150,7 @@ class World:
             await client.cancel(watched, "by chance", story.cancel)
             jobs = frozenset(range(len(watched.graph.jobs))) if story.cancel is None else story.cancel
             end = self.network.server.streams[client.mycelium.names.jobs].last
-            self.plan.promises.append(Promise(story.run, jobs, end))
+            self.plan.promises.append(Promise(story.run, jobs, end, self.loop.now))
             story.stage = "reopen"
         await watched.settled()
         if story.stage in ("cancel", "reopen") and story.reopen and (jobs := to_reopen(watched.state)):

@@ -44,6 +44,8 @@ class Promise:
     run: str
     jobs: frozenset[int]
     seq: int
+    at: float
+    """When it returned, by the history's clock."""
 
 
 @dataclass
