@@ -11,6 +11,7 @@ from tests.mutation.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUICK = [each for each in MUTATIONS if each.by == ("tests/test_ends.py",)]
+QUICK += [each for each in MUTATIONS if each.by == ("tests/simulation/test_races.py",)][:2]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.rule)

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
+from elfbook.errors import StoreCorrupt
 from elfbook.facts import ENDED, Claimed, Failed, Reopened, State, Stored, Succeeded
 from elfbook.log.fold import JobNow, RunState, fold, start
 from elfbook.model import Graph, JobSpec, Manifest, Settled
@@ -65,7 +66,20 @@ async def gather(mycelium: Mycelium, plan: Plan, executions: list[Execution]) ->
     for name in sorted({use.name for run in runs.values() for use in run.graph.elves if use.name}):
         data, _ = await mycelium.kept(name)
         kept[name] = json.loads(data or b"[]")
-    return Evidence(plan, runs, kept, executions, offers=[], views=[], trouble=[])
+    missing = [text for run in runs.values() for text in await unreadable(mycelium, run)]
+    return Evidence(plan, runs, kept, executions, offers=[], views=[], trouble=missing)
+
+
+async def unreadable(mycelium: Mycelium, run: Run) -> list[str]:
+    """Values that the run's records name and that the store does not have."""
+    found = []
+    for stored in run.facts:
+        if isinstance(stored.event, Succeeded):
+            try:
+                await mycelium.fetch(stored.event.value)
+            except StoreCorrupt as error:
+                found.append(f"G5: the value of job {stored.job} of {run.name} is not there: {error}")
+    return found
 
 
 def kinds(evidence: Evidence) -> Counter[str]:

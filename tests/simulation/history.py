@@ -259,7 +259,7 @@ class World:
         names, server = Names(), self.network.server
         evidence.offers = [kept.subject for kept in server.streams[names.work].messages.values()]
         evidence.views = [(watched.run, watched.state) for watched in self.watched]
-        evidence.trouble = [*self.trouble, *self.loop.trouble]
+        evidence.trouble += [*self.trouble, *self.loop.trouble]
         for task in tasks:
             task.cancel()
         return evidence
