@@ -35,6 +35,15 @@ it that each still names code that exists.
 
 """
 
+TAIL = """\
+
+Not in the table, because nothing breaks without them: the sequence that a cancel expects (the fold lets a
+job's first end stand, so a cancel that comes late changes nothing), that no batch has two messages of one
+subject (the server refuses such a batch and its writes go out one by one), that everything due is offered
+again at once after a server's return (it is, fifteen seconds later), and that a follower drops what it has
+given already (the consumer that would bring it twice is no longer listened to). They save time.
+"""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -133,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     survivors = [verdict for verdict in verdicts if not verdict.killed_by]
     print(f"{len(verdicts)} mutants, {len(survivors)} survive")
     if args.write:
-        PAGE.write_text(HEAD + "\n".join([*lines, *(verdict.line for verdict in verdicts)]) + "\n")
+        PAGE.write_text(HEAD + "\n".join([*lines, *(verdict.line for verdict in verdicts)]) + "\n" + TAIL)
     return 1 if survivors else 0
 
 

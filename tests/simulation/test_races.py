@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -18,8 +20,11 @@ from elfbook.store.beside import Beside
 from elfbook.store.link import Message
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.tracing.graph import Drawn
+from elfbook.wire import encode_sealed
 from elfbook.work.attempts import Held
+from elfbook.work.claims import Claims
 from elfbook.work.commits import Commits
+from elfbook.work.worker import Worker
 from tests.simulation.history import ADDRESS, KEY
 from tests.simulation.loop import end_all, simulated
 from tests.simulation.network import Network, Wire
@@ -205,3 +210,39 @@ async def test_a_retry_is_refused_for_a_job_that_has_moved_on(one: Mycelium, oth
     assert await client.reopen(watched, [0]) == 0
     assert (await other.last_event(RUN, 0))[1] == seqs[-1]
     await watched.close()
+
+
+@on_the_model
+async def test_the_next_job_of_an_elf_begins_when_the_last_ones_end_is_dealt_with(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """Also when they belong to two runs, and only then: it builds on what that one has left in the elf."""
+    given: list[Held] = []
+
+    async def give(mine: list[Held]) -> None:
+        given.extend(mine)
+
+    with tempfile.TemporaryDirectory(prefix="elf-") as name:
+        worker = Worker(one, "w1", "host", folder=Path(name), cellar=Path(name) / "values")
+        worker._give = give
+        first, second = [
+            Held(f"w1-{job}", dispatch("ann", job=job), Message("offer", b""), Deaf(), 1) for job in (0, 1)
+        ]
+        await worker._begin([first])
+        await worker._begin([second])
+        await asyncio.sleep(60)
+        assert given == [first]
+        worker._ended(first)
+        await asyncio.sleep(60)
+        assert given == [first, second]
+        await worker.beside.close()
+
+
+@on_the_model
+async def test_only_the_holder_takes_an_elfs_job(one: Mycelium, other: Mycelium) -> None:
+    await other.jobs.write(one.names.holder("ann"), b"w2", 0)
+    offer = Message("offer", encode_sealed(dispatch("ann"), KEY))
+    assert await Claims(one, "w1", set(), print).claim(Deaf(), [offer], leaving=False) == []
+    assert await one.last_event(RUN, 0) is None
+    ((mine, _, seq),) = await Claims(other, "w2", set(), print).claim(Deaf(), [offer], leaving=False)
+    assert (mine, seq) == (dispatch("ann"), (await one.last_event(RUN, 0))[1])
