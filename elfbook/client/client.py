@@ -349,12 +349,8 @@ class Client:
                 now = watched.state.jobs[job]
                 if isinstance(now.event, Cancelled) and now.event.nonce == nonce and now.worker:
                     stopped.add(job)
-                    await self._stop_job(now.worker, watched.run, job)
-
-    async def _stop_job(self, worker: str, run: str, job: int) -> None:
-        """Tell the worker at once; it would notice by itself within two seconds."""
-        with contextlib.suppress(Unanswered):
-            await self.mycelium.link.publish(self.mycelium.names.stop_job(worker), f"{run} {job}".encode())
+                    with contextlib.suppress(Unanswered):
+                        await self.mycelium.stop_job(now.worker, watched.run, job)
 
     async def reopen(
         self, watched: Watched, jobs: list[int], revisions: Mapping[str, Revision] | None = None

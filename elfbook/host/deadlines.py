@@ -12,12 +12,11 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from elfbook.errors import StoreCorrupt, Untrusted
 from elfbook.facts import Failed, State
+from elfbook.host.card import Card
 from elfbook.log.deadlines import ends_at, overdue
-from elfbook.log.fold import RunState
 from elfbook.model import Failure, Manifest
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Mycelium
@@ -27,19 +26,12 @@ LOOK_S = 0.25
 ENDS_A_LOOK = 5000
 
 
-class Followed(Protocol):
-    """A run as the scheduler follows it."""
-
-    manifest: Manifest
-    state: RunState
-
-
 @dataclass(eq=False)
 class Deadlines:
     """Ends overdue runs of one mycelium."""
 
     mycelium: Mycelium
-    cards: Mapping[str, Followed]
+    cards: Mapping[str, Card]
     """The runs that are followed; the scheduler changes it."""
     _submitted: dict[str, float] = field(default_factory=dict)
     """Run to when it was submitted, by the server's clock."""
@@ -55,7 +47,7 @@ class Deadlines:
                     with contextlib.suppress(Unanswered):  # the server is away: at the next look
                         await self._look(run, card)
 
-    async def _look(self, run: str, card: Followed) -> None:
+    async def _look(self, run: str, card: Card) -> None:
         if run not in self._submitted:
             self._submitted[run] = await self._submitted_at(card.manifest)
         at = ends_at(card.state, self._submitted[run])
@@ -72,18 +64,17 @@ class Deadlines:
                     return entry.at
         return manifest.submitted_at
 
-    async def _end(self, run: str, card: Followed) -> None:
+    async def _end(self, run: str, card: Card) -> None:
         ended = overdue(card.state)[:ENDS_A_LOOK]
         workers = {job: card.state.jobs[job].worker for job, _ in ended}
         writes = [self.mycelium.record(run, job, self._timed_out(card, job), seq) for job, seq in ended]
         # A conflict means that the job has moved on: the next look will see what it is then.
         stored = await asyncio.gather(*writes, return_exceptions=True)
-        link, names = self.mycelium.link, self.mycelium.names
         for (job, worker), answer in zip(workers.items(), stored, strict=True):
             if worker and isinstance(answer, int):
-                await link.publish(names.stop_job(worker), f"{run} {job}".encode())
+                await self.mycelium.stop_job(worker, run, job)
 
-    def _timed_out(self, card: Followed, job: int) -> Failed:
+    def _timed_out(self, card: Card, job: int) -> Failed:
         now, flow = card.state.jobs[job], card.manifest.flow
         did = "" if now.state is State.RUNNING else ", and this job had not begun"
         words = f"flow {flow} ran longer than its limit of {limit(card.state.graph.policy.deadline_s)}{did}"

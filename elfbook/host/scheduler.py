@@ -160,9 +160,9 @@ class Scheduler:
                     continue
                 if isinstance(facts[0].event, Claimed):
                     self.placement.expect(facts[0].event.worker)
-                actions = touched.setdefault(run, [])
-                actions += self.uptake.fold(card, facts)
-                for stored in self.mycelium.within(facts, run, len(card.state.jobs)):
+                folded, actions = self.uptake.fold(card, facts)
+                touched.setdefault(run, []).extend(actions)
+                for stored in folded:
                     self.feed.hear(card, stored)
             for run, actions in touched.items():
                 await self._act(self.cards[run], actions)

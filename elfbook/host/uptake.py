@@ -119,9 +119,9 @@ class Uptake:
             self.fold(card, self.mycelium.facts(entry)[1])
         return card
 
-    def fold(self, card: Card, facts: list[Stored]) -> list[Action]:
-        """What has become due by the facts."""
+    def fold(self, card: Card, facts: list[Stored]) -> tuple[list[Stored], list[Action]]:
+        """Those of the facts that are about jobs of the run, and what has become due by them."""
         facts = self.mycelium.within(facts, card.run, len(card.state.jobs))
         card.facts += len(facts)
         card.upto = max([card.upto, *(stored.seq for stored in facts[-1:])])
-        return [action for stored in facts for action in fold(card.state, stored)]
+        return facts, [action for stored in facts for action in fold(card.state, stored)]

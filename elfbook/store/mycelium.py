@@ -247,6 +247,10 @@ class Mycelium(Ground):
     async def beat(self, beat: Beat) -> None:
         await self.link.publish(self.names.beat(beat.worker), encode(beat))
 
+    async def stop_job(self, worker: str, run: str, job: int) -> None:
+        """Tell a worker at once that a job is not its own any more; it would notice by itself in a while."""
+        await self.link.publish(self.names.stop_job(worker), f"{run} {job}".encode())
+
     def beat_in(self, message: Message) -> Beat | None:
         """What the message says, None if that is nothing."""
         with self.setting_aside(message):

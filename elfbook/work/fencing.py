@@ -106,6 +106,7 @@ class Fencing:
         current = self.bench.current
         if current is not None and self.bench.ran_s(current) > LOOK_S:
             await self.look(current)
-        for held in list(self.bench.held.values()):
-            if not held.fenced:
-                await held.taker.still_at_it(held.message)
+        # All jobs of a lot have one offer.
+        offers = {held.message.reply: held for held in self.bench.held.values() if not held.fenced}
+        for held in offers.values():
+            await held.taker.still_at_it(held.message)

@@ -96,6 +96,18 @@ async def cut_batches(ground: Ground) -> str:
     return f"{len(parts)} units whole, {len(told)} of them acknowledged, none torn, none lost"
 
 
+def words_of(folder: Path, port: int) -> dict[str, object]:
+    """What a server's configuration says, but for password and cluster."""
+    return {
+        "host": "127.0.0.1",
+        "port": port,
+        "name": "one",
+        "store": folder / "n",
+        "sync": "always",
+        "log": folder / "log",
+    }
+
+
 @fault(
     "c", "credentials are revoked under way", own=True, workers=0,
     done="the password is changed in the server's configuration and it is told so (SIGHUP); then back",
@@ -104,14 +116,7 @@ async def cut_batches(ground: Ground) -> str:
 async def revoked(_: Ground) -> str:
     folder = make_folder()
     (port,) = free_ports(1)
-    words = {
-        "host": "127.0.0.1",
-        "port": port,
-        "name": "one",
-        "store": folder / "n",
-        "sync": "always",
-        "log": folder / "log",
-    }
+    words = words_of(folder, port)
     server = Server("one", folder / "n", port, CONFIG.format(password="right", cluster="", **words))
     server.start()
     try:
@@ -158,14 +163,7 @@ async def upgraded(_: Ground) -> str:
         raise NotHere(f"no older nats-server is installed; {OLDER} names one")
     folder = make_folder()
     (port,) = free_ports(1)
-    words = {
-        "host": "127.0.0.1",
-        "port": port,
-        "name": "one",
-        "store": folder / "n",
-        "sync": "always",
-        "log": folder / "log",
-    }
+    words = words_of(folder, port)
     server = Server(
         "one", folder / "n", port, CONFIG.format(password="p", cluster="", **words), program=older
     )

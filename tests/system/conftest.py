@@ -25,6 +25,7 @@ from elfbook.store.place import Place, read_json
 from elfbook.tracing import values
 from elfbook.tracing.elves import adopt, is_elf
 from elfbook.tracing.trace import Recorder
+from elfbook.work.worker import Worker
 
 WORKERS = 2
 WITHOUT_EFFECT = (Succeeded, Failed, Lost, Released, Claimed, Cancelled)
@@ -208,6 +209,21 @@ class Book:
         for number, job in enumerate(watched.state.jobs):
             assert job.state is not State.DONE or number in ends
             assert attempts is None or job.attempt <= attempts
+
+
+@contextlib.asynccontextmanager
+async def at_work(worker: Worker) -> AsyncIterator[None]:
+    """The worker serves in this process; afterwards it has ended, and its connection too."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        try:
+            await running
+        finally:
+            await worker.mycelium.close()
 
 
 @pytest.fixture

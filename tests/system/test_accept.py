@@ -16,6 +16,7 @@ from elfbook.store.mycelium import Mycelium
 from elfbook.work import worker as working
 from elfbook.work.processes import inherited
 from elfbook.work.worker import Worker
+from tests.system.conftest import at_work
 
 POOL = "here"
 
@@ -36,16 +37,8 @@ async def worker_here(
         spec=spec,
         environment=inherited({**os.environ, **environment}),
     )
-    stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(stop))
-    try:
+    async with at_work(worker):
         yield worker
-    finally:
-        stop.set()
-        try:
-            await running
-        finally:
-            await mycelium.close()
 
 
 async def queued(client) -> int:

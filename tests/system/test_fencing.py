@@ -24,6 +24,7 @@ from elfbook.work import pulse
 from elfbook.work import worker as working
 from elfbook.work.processes import inherited
 from elfbook.work.worker import Worker
+from tests.system.conftest import at_work
 
 POOL = "here"
 LEASE_S = 3.0
@@ -106,16 +107,8 @@ async def worker_here(
         mycelium=mycelium, name=name, host="here", folder=folder / name, cellar=folder / f"{name}-values",
         pool=POOL, environment=inherited(dict(os.environ)),
     )  # fmt: skip
-    stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(stop))
-    try:
+    async with at_work(worker):
         yield worker
-    finally:
-        stop.set()
-        try:
-            await running
-        finally:
-            await mycelium.close()
 
 
 @pytest.fixture

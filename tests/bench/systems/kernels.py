@@ -7,12 +7,13 @@ import queue
 import sys
 
 import work
+from calls import Calls
 from samples import Unsupported
 
 IN_FLIGHT = 100  # thousands at once lose replies at ZeroMQ's high-water mark
 
 
-class System:
+class System(Calls):
     """Round robin; the client feeds results into the next call."""
 
     @staticmethod
@@ -80,32 +81,6 @@ class System:
         self.turn = i = (self.turn + 1) % len(self.kernels)
         async with self.limits[i]:
             return int(await self._evaluate(i, "pass", f"work.{function}(*{args!r})"))
-
-    def one(self, x):
-        return self.loop.run_until_complete(self._call("noop", x))
-
-    def many(self, n: int) -> list:
-        async def all_of_them() -> list:
-            return await asyncio.gather(*[self._call("noop", i) for i in range(n)])
-
-        return self.loop.run_until_complete(all_of_them())
-
-    def chain(self, n: int) -> int:
-        async def links() -> int:
-            value = 0
-            for _ in range(n):
-                value = await self._call("add_one", value)
-            return value
-
-        return self.loop.run_until_complete(links())
-
-    def fan(self, n: int) -> int:
-        async def there_and_back() -> int:
-            root = await self._call("noop", 1)
-            leaves = await asyncio.gather(*[self._call("leaf", root, i) for i in range(n)])
-            return await self._call("total", list(leaves))
-
-        return self.loop.run_until_complete(there_and_back())
 
     def negate(self, array):
         raise Unsupported("execute_request carries text only")

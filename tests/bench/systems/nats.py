@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 import work
+from calls import Calls
 
 IN_FLIGHT = 500
 
@@ -33,7 +34,7 @@ async def serve(url: str) -> None:
     await asyncio.Event().wait()
 
 
-class System:
+class System(Calls):
     """Two processes that take calls; the client feeds results into the next call."""
 
     @staticmethod
@@ -73,31 +74,6 @@ class System:
         async with self.room:
             reply = await self.nats.request("work", pickle.dumps((name, args)), timeout=60)
         return pickle.loads(reply.data)
-
-    def one(self, x):
-        return self.loop.run_until_complete(self._call("noop", x))
-
-    def many(self, n: int) -> list:
-        return self.loop.run_until_complete(self._all("noop", [(i,) for i in range(n)]))
-
-    async def _all(self, name: str, rows: list[tuple]) -> list:
-        return await asyncio.gather(*[self._call(name, *row) for row in rows])
-
-    def chain(self, n: int) -> int:
-        async def links() -> int:
-            value = 0
-            for _ in range(n):
-                value = await self._call("add_one", value)
-            return value
-
-        return self.loop.run_until_complete(links())
-
-    def fan(self, n: int) -> int:
-        async def there_and_back() -> int:
-            root = await self._call("noop", 1)
-            return await self._call("total", await self._all("leaf", [(root, i) for i in range(n)]))
-
-        return self.loop.run_until_complete(there_and_back())
 
     def graph(self, layers: int, width: int) -> int:
         async def all_layers() -> int:

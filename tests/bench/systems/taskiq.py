@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import work
+from calls import Calls
 from systems.nats import port_of
 
 HERE = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ if url := os.environ.get("BENCH_TASKIQ"):  # in a worker
     broker, _ = broker_of(url)
 
 
-class System:
+class System(Calls):
     """The client feeds results into the next call."""
 
     @staticmethod
@@ -96,28 +97,6 @@ class System:
         for start in range(0, len(tasks), AT_ONCE):
             found += await asyncio.gather(*map(self._result, tasks[start : start + AT_ONCE]))
         return found
-
-    def one(self, x):
-        return self.loop.run_until_complete(self._call("noop", x))
-
-    def many(self, n: int) -> list:
-        return self.loop.run_until_complete(self._all("noop", [(i,) for i in range(n)]))
-
-    def chain(self, n: int) -> int:
-        async def links() -> int:
-            value = 0
-            for _ in range(n):
-                value = await self._call("add_one", value)
-            return value
-
-        return self.loop.run_until_complete(links())
-
-    def fan(self, n: int) -> int:
-        async def there_and_back() -> int:
-            root = await self._call("noop", 1)
-            return await self._call("total", await self._all("leaf", [(root, i) for i in range(n)]))
-
-        return self.loop.run_until_complete(there_and_back())
 
     def negate(self, array):
         from samples import Unsupported
