@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -152,16 +153,31 @@ def test_what_it_used_is_the_most_that_was_seen(tmp_path: Path, monkeypatch: pyt
     (system.proc / "7" / "statm").unlink()
     process.look()
     assert process.used == 900 * memory.PAGE
-    process.ended()
-    assert process.used == 900 * memory.PAGE, "no child was larger than those before it"
-    monkeypatch.setattr(memory, "largest_child", lambda: process._children + 10**9)
-    process.ended()
-    assert process.used == process._children + 10**9
+    process.ended(process._own)
+    assert process.used == 900 * memory.PAGE, "this may be what the worker itself used"
+    process.ended(process._own + 10**9)
+    assert process.used == process._own + 10**9
 
 
 def test_of_a_real_process() -> None:
     assert used_by(os.getpid()) > 10**6
-    before = memory.largest_child()
-    size = before + 50 * 10**6
-    subprocess.run([sys.executable, "-c", f"bytearray({size})"], check=True)
-    assert memory.largest_child() >= size
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    code = f"import os, signal; bytearray({own + 50 * 10**6}); os.kill(os.getpid(), signal.SIGKILL)"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    code, most = memory.reap(process)
+    assert (code, process.returncode) == (-9, -9)
+    assert own + 50 * 10**6 <= most < own + 300 * 10**6
+    assert memory.reap(process) == (-9, 0), "how much is known once"
+
+
+def test_a_process_that_runs_and_one_that_somebody_else_waited_for() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert memory.reap(process) == (None, 0)
+    finally:
+        process.communicate(b"\n")
+    assert memory.reap(process) == (0, 0)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitpid(process.pid, 0)
+    assert memory.reap(process)[1] == 0

@@ -24,7 +24,7 @@ from jupyter_client.manager import AsyncKernelManager
 from elfbook.errors import KernelError
 from elfbook.model import INLINE_LIMIT
 from elfbook.work.channel import Channel
-from elfbook.work.memory import Memory
+from elfbook.work.memory import Memory, reap
 from elfbook.work.replies import TOKEN_BYTES
 
 log = logging.getLogger("elfbook")
@@ -208,10 +208,10 @@ class Kernel:
         """The channel closed: how did the process end?"""
         process = getattr(self._manager.provisioner, "process", None)
         for _ in range(200):
-            code = process.poll() if process is not None else 0
+            code, most = reap(process) if process is not None else (0, 0)
             if code is not None:
                 if code == -signal.SIGKILL:
-                    self._memory.ended()
+                    self._memory.ended(most)
                 return ending(code)
             await asyncio.sleep(0.01)
         with contextlib.suppress(ProcessLookupError):

@@ -7,8 +7,10 @@ else of the machine.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,13 +38,14 @@ class Memory:
     _before: int = 0
     _latest: int = 0
     _counted: float = 0.0
-    _children: int = 0
+    _own: int = 0
+    """Bytes this process had used at most when the other began: Linux counts them as the other's too."""
 
     def __post_init__(self) -> None:
         self._counters = counters_of(self.pid, self.proc)
         self._before = self._latest = self._count()
         self._counted = time.monotonic()
-        self._children = largest_child()
+        self._own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def look(self) -> None:
         """Take note of what it uses; called from time to time while it works."""
@@ -53,19 +56,25 @@ class Memory:
             self._before = count if now - self._counted > STALE_S else self._latest
             self._latest, self._counted = count, now
 
-    def ended(self) -> None:
-        """The process was ended by SIGKILL and has been waited for: what for?"""
+    def ended(self, most: int = 0) -> None:
+        """The process was ended by SIGKILL, and the system says how many bytes it used at most: what for?"""
         self.ran_out = self._count() > self._before
-        if (largest := largest_child()) > self._children:
-            self.used = largest  # no other child of this worker was as large, so it was this one
+        if most > self._own:
+            self.used = max(self.used, most)
 
     def _count(self) -> int:
         return sum(count_in(path) for path in self._counters)
 
 
-def largest_child() -> int:
-    """Bytes that the largest child of this process had used, of those that have ended."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+def reap(process: subprocess.Popen) -> tuple[int | None, int]:
+    """The exit code of a child, None while it runs, and how many bytes it used at most; 0 if unknown."""
+    if process.returncode is None:
+        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it: `poll` knows
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return process.returncode, usage.ru_maxrss * 1024
+    return process.poll(), 0
 
 
 def used_by(pid: int, proc: Path = Path("/proc")) -> int:
