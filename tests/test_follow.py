@@ -266,6 +266,33 @@ async def test_a_stream_that_cannot_be_read_is_named(mycelium) -> None:
             pytest.fail("nothing could be read")
 
 
+async def test_a_server_that_is_slow_to_answer_has_lost_nothing(mycelium, place, monkeypatch, until) -> None:
+    """It was started again and is still busy with itself: what it counts comes late, and is not gone."""
+    await add(mycelium, 0, 3)
+    server, looks = read_json(place.server_file)["pid"], []
+    pull, look = Follower._pull, Follower._check_movement
+
+    async def frozen(follower, count):
+        if not looks:
+            os.kill(server, signal.SIGSTOP)
+        await pull(follower, count)
+
+    def watched(follower):
+        looks.append(follower)
+        look(follower)
+        if len(looks) == 2:
+            os.kill(server, signal.SIGCONT)
+
+    monkeypatch.setattr(Follower, "_pull", frozen)
+    monkeypatch.setattr(Follower, "_check_movement", watched)
+    try:
+        entries = [entry async for entry in mycelium.read(mycelium.names.jobs, mycelium.names.every_job)]
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert len(entries) == 3
+    assert len(looks) >= 2
+
+
 async def test_a_read_with_an_end_gives_up_when_the_server_stays_away(
     mycelium, place, monkeypatch, until
 ) -> None:

@@ -23,8 +23,9 @@ SILENCE_S = 3.5
 PULL_EXPIRES_S = 30.0
 FOLLOW_CREDIT = 2000
 RETRY_S = 0.2
-STUCK_S = 6.0
-"""A server that is there and hands over nothing of what it says it has, for so long, cannot read it."""
+STUCK = 5
+"""Heartbeats in a row by which a server says that it has nothing to hand over; if it still counts some, it
+cannot read them. The time alone would tell nothing: a server that is back late is as silent."""
 AWAY_S = 8.0
 """A read that has an end waits so long for a server that is away; what follows live waits on."""
 LOST = (
@@ -83,8 +84,8 @@ class Follower:
     _left: int | None = None
     """Messages still to come that were stored when the consumer was made."""
 
-    _moved: float = 0.0
-    """When a message came last, or the consumer was made (monotonic)."""
+    _idle: int = 0
+    """Heartbeats since a message came last, or the consumer was made."""
 
     async def batches(self) -> AsyncIterator[list[Entry]]:
         """Lists of entries as they arrive; StoreRegressed when the stream has gone backwards.
@@ -137,7 +138,7 @@ class Follower:
     def _check_movement(self) -> None:
         """A damaged record is passed over by the server in silence, and still counted (nats-server 2.15)."""
         stuck = self.stop_at_end and not self._broken and not self._entries and (self._left or 0) > 0
-        if stuck and time.monotonic() - self._moved > STUCK_S and time.monotonic() - self._heard < SILENCE_S:
+        if stuck and self._idle >= STUCK:
             raise StoreCorrupt(
                 f"{self._left} records of {self.stream} are counted and cannot be read any more",
                 hint="The disk has damaged them. Bring back a copy of the store, or retry their runs.",
@@ -195,6 +196,7 @@ class Follower:
         inbox = f"_INBOX.{uuid.uuid4().hex}"
         undo = await self.link.subscribe(inbox, self._received)
         self._inbox, self._next, self._credit, self._broken = inbox, 1, 0, False
+        self._idle = 0
         self._left = made.get("num_pending", 0)
         self._heard = time.monotonic()
         await self._pull(FOLLOW_CREDIT)
@@ -227,6 +229,7 @@ class Follower:
         self._heard = time.monotonic()
         if message.headers and (status := message.headers.get("Status")):
             # 100 is a heartbeat; anything else ends a pull: make a new consumer, which is cheap.
+            self._idle += 1
             if status != "100":
                 self._note_return()
             return
@@ -235,7 +238,7 @@ class Follower:
             self._note_return()
             return
         self._next += 1
-        self._moved = time.monotonic()
+        self._idle = 0
         if self._left is not None:
             self._left -= 1
         if seq <= self.seen:
