@@ -216,6 +216,27 @@ async def test_a_gap_is_noticed_and_read_again(mycelium, until) -> None:
     await here.end()
 
 
+@pytest.mark.parametrize("to_the_end", [True, False])
+async def test_a_last_record_that_is_lost_on_its_way_is_read_again(mycelium, until, to_the_end: bool) -> None:
+    """No later one tells of the gap. The server's heartbeats say what it has handed over."""
+    said = await add(mycelium, 0)
+    names = mycelium.names
+    follower = Follower(mycelium.link, names.jobs, (names.every_job,), stop_at_end=to_the_end)
+    received, dropped = follower._received, []
+
+    def lossy(message) -> None:
+        if message.data == said[-1] and not dropped:
+            dropped.append(message)
+        else:
+            received(message)
+
+    follower._received = lossy
+    here = Reading(follower).begin()
+    await until(lambda: here.seen == said)
+    assert dropped
+    await here.end()
+
+
 async def test_a_store_that_went_backwards_is_named(mycelium, reading, until) -> None:
     here = reading()
     await add(mycelium, 0)

@@ -24,8 +24,10 @@ PULL_EXPIRES_S = 30.0
 FOLLOW_CREDIT = 2000
 RETRY_S = 0.2
 STUCK = 5
-"""Heartbeats in a row by which a server says that it has nothing to hand over; if it still counts some, it
+"""Heartbeats in a row by which a server says that it has handed over all it can; if it still counts some, it
 cannot read them. The time alone would tell nothing: a server that is back late is as silent."""
+GIVEN = "Nats-Last-Consumer"
+"""In a heartbeat: how many messages the server has handed to the consumer."""
 AWAY_S = 8.0
 """A read that has an end waits so long for a server that is away; what follows live waits on."""
 LOST = (
@@ -228,9 +230,10 @@ class Follower:
     def _received(self, message: Message) -> None:
         self._heard = time.monotonic()
         if message.headers and (status := message.headers.get("Status")):
-            # 100 is a heartbeat; anything else ends a pull: make a new consumer, which is cheap.
+            # 100 is a heartbeat; anything else ends a pull: make a new consumer, which is cheap. So is one
+            # in place of a consumer whose messages were lost on their way here: they are not lost there.
             self._idle += 1
-            if status != "100":
+            if status != "100" or int(message.headers.get(GIVEN, 0)) >= self._next:
                 self._note_return()
             return
         seq, order, at, pending = place_of(message.reply)
