@@ -18,9 +18,12 @@ EXPECT = "Nats-Expected-Last-Subject-Sequence"
 AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 EXPIRES_S = 0.2
 HEARTBEAT_S = 0.04
-HOLD_S = 4.0
-WAIT_S = 2.4
+PATIENCE_S = 30.0
+HOLD_S = 5.0
+WAIT_S = 3.0
 """Twice this is longer than HOLD_S; once, with some operations before and after, is not."""
+MARGIN_S = 0.6
+"""So much longer than they should these operations may take, and that is still so."""
 SUBJECTS = ("a", "b", "c.1", "c.2", "d")
 PATTERNS = ((">",), ("a",), ("c.*",), ("a", "c.>"), ("b", "d"), ("a", ">"))
 POLICIES = ("all", "by_start_sequence", "last_per_subject", "new")
@@ -100,6 +103,8 @@ class Performance:
     """The last sequence of each subject, as the acknowledgements say."""
     heard: dict[str, list[Message]] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
+    times: list[float] = field(default_factory=list)
+    """When each operation began, and when the last had ended."""
     taken: list[Message] = field(default_factory=list)
     batches: int = 0
     inboxes: int = 0
@@ -122,8 +127,10 @@ class Performance:
             max_msgs_per_subject=1, discard_new_per_subject=True,
         )  # fmt: skip
         for kind, *given in todo:
+            self.times.append(asyncio.get_running_loop().time())
             found = await getattr(self, "do_" + kind.replace(" ", "_"))(*given)
             self.seen.append((kind, *given, found))
+        self.times.append(asyncio.get_running_loop().time())
         return self.seen
 
     async def make(self, name: str, pattern: str, **more: object) -> object:
@@ -135,7 +142,7 @@ class Performance:
 
     async def ask(self, subject: str, data: bytes = b"", headers: dict | None = None) -> object:
         try:
-            reply = await self.link.request(subject, data, headers, timeout_s=2.0)
+            reply = await self.link.request(subject, data, headers, timeout_s=PATIENCE_S)
         except Unanswered as error:
             return str(error)
         if status := (reply.headers or {}).get("Status"):
@@ -264,7 +271,17 @@ class Performance:
         return told(await self.collect(self.stream, f"reader{reader}", count))
 
     async def collect(self, stream: str, consumer: str, count: int) -> list[Message]:
-        """What a pull brings, until it has all it asked for or is told that there is no more."""
+        """What a pull brings, until it has all it asked for or is told that there is no more.
+
+        One that brings nothing at all before it is over is repeated: a server that has much to do says so
+        late, or says nothing.
+        """
+        while True:
+            got = await self.collect_once(stream, consumer, count)
+            if [(message.headers or {}).get("Status") for message in got] != ["408"]:
+                return got
+
+    async def collect_once(self, stream: str, consumer: str, count: int) -> list[Message]:
         self.inboxes += 1
         inbox, got, over = f"in{self.mark}.{self.inboxes}", [], asyncio.Event()
 
@@ -280,7 +297,7 @@ class Performance:
         await self.link.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", json.dumps(body).encode(), inbox
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await over.wait()
         await undo()
         return got
@@ -332,3 +349,13 @@ def told(messages: list[Message]) -> list[tuple]:
             seen.append((message.subject, message.data, headers, *place[4:7]))
     given = any(line[0] not in ("100", "408", "503") for line in seen)
     return [line for line in seen if line[0] != "100"] if given else seen
+
+
+def strayed_s(ours: list[float], theirs: list[float]) -> float:
+    """How much longer some operations took there than here; at most so many as are between three waits."""
+    pairs = list(zip(ours, theirs, strict=True))
+    return max(
+        (there - first_there) - (here - first_here)
+        for index, (first_here, first_there) in enumerate(pairs)
+        for here, there in pairs[index : index + 9]
+    )
