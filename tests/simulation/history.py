@@ -244,6 +244,12 @@ class World:
 
     # ------------------------------------------------------------------ from beginning to end
 
+    def over(self) -> bool:
+        """Everybody has what they wanted, and nobody is still frozen or cut off."""
+        stopped = any(slot.process is not None and slot.process.frozen for slot in self.slots)
+        away = any(not wire.reachable or wire.deaf for wire in self.network.wires)
+        return not stopped and not away and all(story.stage == "over" for story in self.plan.stories)
+
     async def happen(self) -> Evidence:
         """Everything, until it is quiet; gives what can be known of it."""
         host = await Link.open(ADDRESS.url)
@@ -251,7 +257,7 @@ class World:
         tasks = [asyncio.create_task(self.keep(slot, host)) for slot in self.slots]
         await self.suffer()
         deadline = self.loop.now + SETTLE_S
-        while any(story.stage != "over" for story in self.plan.stories) and self.loop.now < deadline:
+        while not self.over() and self.loop.now < deadline:
             await asyncio.sleep(LOOK_S)
         self.network.weather = CALM
         await asyncio.sleep(QUIET_S)
