@@ -58,6 +58,8 @@ class Lost(Event, frozen=True, tag="lost"):
     """One sentence: signal, job, last output."""
     worker: str = ""
     last_output: str = ""
+    claim: int = 0
+    """Sequence of the claim that it ends, and no other; 0 for whichever holds the job."""
 
 
 class Skipped(Event, frozen=True, tag="skipped"):

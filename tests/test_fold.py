@@ -193,7 +193,8 @@ RESTING: list[tuple[str, list[tuple[AnyEvent, int | None]], AnyEvent, int, bool]
             ("a failure", [(CLAIMED, 0), (FAILED, 1)], 1, False),
             ("a loss", [(CLAIMED, 0), (LOST, None)], 1, False),
             ("a cancel", [(CLAIMED, 0), (CANCELLED, None)], 1, False),
-            ("a skip", [(CLAIMED, 0), (SKIPPED, None)], 1, False),
+            ("a skip from before its claim", [(CLAIMED, 0), (SKIPPED, None)], 1, True),
+            ("a loss of another claim", [(CLAIMED, 0), (Lost("n", claim=9), None)], 1, True),
             ("a retry", [(CLAIMED, 0), (REOPENED, None)], 1, False),
             ("a claim of its own over it", [(CLAIMED, 0), (CLAIMED, None)], 1, False),
             ("a claim that did not count", [(CLAIMED, 0), (CLAIMED, 0)], 1, True),
@@ -234,6 +235,45 @@ def test_what_is_told_together_counts_while_it_rests_on_what_is_so(
     assert now.state == LEADS_TO[type(event)](event)
     offers = [Offer(0, now.seq, now.attempt + 1, now.not_before)] if now.state == "waiting" else []
     assert actions == offers
+
+
+ONCE, TWICE = [(CLAIMED, 0)], [(CLAIMED, 0), (RELEASED, 1), (CLAIMED, 0)]
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "state"),
+    [
+        (ONCE, Lost("n", claim=1), "waiting"),
+        (ONCE, Lost("n"), "waiting"),
+        (TWICE, Lost("n", claim=1), "running"),
+        (TWICE, Lost("n", claim=3), "waiting"),
+        ([(CLAIMED, None)], Lost("n", claim=1), "waiting"),
+        ([(CLAIMED, None)], Lost("n", claim=2), "running"),
+        ([(CLAIMED, 0), (RELEASED, 1)], Lost("n", claim=1), "waiting"),
+        (ONCE, SKIPPED, "running"),
+        ([(CLAIMED, None)], SKIPPED, "skipped"),
+        ([(CLAIMED, 0), (RELEASED, 1)], SKIPPED, "skipped"),
+        (ONCE, CANCELLED, "cancelled"),
+        (ONCE, REOPENED, "waiting"),
+        (TWICE, BROKEN, "failed"),
+    ],
+)
+def test_what_was_decided_before_a_claim_of_many_takes_nothing_from_it(
+    before: list[tuple[AnyEvent, int | None]], event: AnyEvent, state: str
+) -> None:
+    """Lost is about the claim that it names, Skipped about a job that nobody holds."""
+    run = Told(job(), policy=PROMPT)
+    for each, over in before:
+        run(0, each) if over is None else run.together(0, each, over)
+    now = run.state.jobs[0]
+    was = replace(now)
+    run(0, event)
+    assert run.states() == state
+    assert (now.seq, now.mark, run.state.lots) == (run.seq, run.seq, [run.seq]), "it is the last record"
+    if state == "running":
+        assert replace(now, seq=0, mark=0, upto=0) == replace(was, seq=0, mark=0, upto=0)
+        run.together(0, SUCCEEDED, was.held)
+        assert run.states() == "done"
 
 
 def test_of_two_ends_in_one_message_the_one_that_counts_counts() -> None:

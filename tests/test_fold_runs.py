@@ -110,6 +110,7 @@ def events(size: int) -> st.SearchStrategy[AnyEvent]:
         st.sampled_from([Failed("n", outcome="timed out"), Failed("n", outcome="out of memory")]),
         st.sampled_from([Cancelled("n"), Reopened("n"), Reopened("n", revision="r2")]),
         st.builds(Skipped, st.just("n"), because=st.integers(0, size - 1)),
+        st.builds(Lost, st.just("n"), claim=st.integers(10, 30)),
     )
 
 
@@ -279,8 +280,9 @@ def test_facts_told_together_count_as_if_each_had_been_written_by_compare_and_se
     log: tuple[Graph, list[Stored]],
 ) -> None:
     """A claim counts over the own record it was offered on, of a job that waits; an end while nothing
-    that the table takes has come after its claim. Without the others, and told one by one as jobs' own
-    records, it is the same run."""
+    that the table takes has come after its claim; a Lost while the claim that it names holds the job, and
+    a Skipped while no claim of many does. Without the others, and told one by one as jobs' own records,
+    it is the same run."""
     graph, facts = log
     state, plain = start(graph, "r.1"), start(graph, "r.1")
     own: dict[int, int] = {}  # job to its own last record
@@ -289,7 +291,10 @@ def test_facts_told_together_count_as_if_each_had_been_written_by_compare_and_se
         job, kind = stored.job, type(stored.event)
         before = replace(state.jobs[job])
         if stored.rests_on is None:
-            counts = True
+            holder, last = holds.get(job), own.get(job, 0)
+            counts = holder is None or not isinstance(stored.event, Lost | Skipped)
+            if not counts:  # a Lost is about one claim; a claim of many is no record that a Skipped names
+                counts = stored.event.claim in (0, holder) if kind is Lost else holder <= last
             own[job] = stored.seq
         elif kind is Claimed:
             counts = before.state is State.WAITING and own.get(job, 0) == stored.rests_on
@@ -304,8 +309,9 @@ def test_facts_told_together_count_as_if_each_had_been_written_by_compare_and_se
             fold(plain, Stored(job, stored.seq, stored.at, stored.event))
             assert state.jobs[job].mark == stored.seq
         else:
+            place = {"upto": 0} if stored.rests_on is not None else {"upto": 0, "seq": 0, "mark": 0}
             assert news == []
-            assert replace(before, upto=0) == replace(state.jobs[job], upto=0)
+            assert replace(before, **place) == replace(state.jobs[job], **place)
         assert (state.jobs[job].held, state.jobs[job].seq) == (holds.get(job, 0), own.get(job, 0))
     assert [*map(without_places, state.jobs)] == [*map(without_places, plain.jobs)]
     assert state.counts == plain.counts
@@ -505,7 +511,9 @@ class Races(RuleBasedStateMachine):
     def perform(self, todo: list[Action], index: int) -> None:
         action = todo[index]
         if isinstance(action, Skip):
+            now = replace(self.witness.state.jobs[action.job])
             self.write(action.job, action.seq, Skipped("n", because=action.because))
+            self.unharmed(action.job, now, unless=0)
         elif action.not_before > self.log.clock:
             return
         else:
@@ -549,7 +557,7 @@ class Races(RuleBasedStateMachine):
     def lose(self, pick: int) -> None:
         """A lease ends, though the worker may only be asleep: its claim stays with it."""
         job, seq = self.claims[pick % len(self.claims)]
-        self.write(job, seq, Lost("n"))
+        self.write(job, seq, Lost("n", claim=seq))
 
     # -- workers with many short jobs
 
@@ -618,7 +626,15 @@ class Races(RuleBasedStateMachine):
         running = [job for job, now in enumerate(seen) if now.state is State.RUNNING]
         if running:
             job = running[pick % len(running)]
-            self.write(job, seen[job].seq, Lost("n"))
+            now = replace(self.witness.state.jobs[job])
+            self.write(job, seen[job].seq, Lost("n", claim=seen[job].held))
+            self.unharmed(job, now, unless=seen[job].held)
+
+    def unharmed(self, job: int, before: JobNow, unless: int) -> None:
+        """What was decided on an old view has taken nothing from whoever holds the job by another claim."""
+        if before.state is State.RUNNING and before.held != unless:
+            now, places = self.witness.state.jobs[job], {"seq": 0, "mark": 0, "upto": 0}
+            assert replace(now, **places) == replace(before, **places)
 
     # -- people and time
 
@@ -693,7 +709,7 @@ class Races(RuleBasedStateMachine):
             self.shared_claims = []
         for job, now in enumerate(self.witness.state.jobs):
             if now.state is State.RUNNING:
-                self.write(job, now.seq, Lost("n"))
+                self.write(job, now.seq, Lost("n", claim=now.held))
 
 
 TestRaces = Races.TestCase

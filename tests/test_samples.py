@@ -128,7 +128,7 @@ STORED: dict[str, object] = {
     "failed": Failed(
         nonce="n1", attempt=1, failure=failure, outcome="timed out", worker="w1", elapsed_s=2.0, final=True
     ),
-    "lost": Lost(nonce="n1", attempt=1, why="killed", worker="w1", last_output="x"),
+    "lost": Lost(nonce="n1", attempt=1, why="killed", worker="w1", last_output="x", claim=7),
     "skipped": Skipped(nonce="n1", because=4),
     "cancelled": Cancelled(nonce="n1", why="asked"),
     "reopened": Reopened(nonce="n1", revision="c3" * 32, code=large),

@@ -288,7 +288,8 @@ class Scheduler:
                 if now.state is State.RUNNING and now.worker == worker:
                     label = card.state.graph.jobs[job]
                     text = f"{worker} {why} while doing {label.task}[{label.number}]."
-                    event = Lost(nonce=os.urandom(8).hex(), attempt=now.attempt, worker=worker, why=text)
+                    nonce = os.urandom(8).hex()
+                    event = Lost(nonce, attempt=now.attempt, worker=worker, why=text, claim=now.held)
                     self._record(card.run, job, event, now.seq)
         self.beside.run(self._offer_again())
 

@@ -147,13 +147,14 @@ def fold(state: RunState, stored: Stored) -> list[Action]:
         now.upto = stored.seq
         lot = stored.job // LOT
         state.lots[lot] = max(state.lots[lot], stored.seq)
+    counts = counts_still(now, stored)
     if own:
         now.seq = stored.seq
-    elif not counts_still(now, stored):
+    elif not counts:
         return []  # among them each end that is told again, and one of two in the same message
     now.mark = stored.seq
     old = now.state
-    if step(now, stored, policy_of(state.graph, stored.job), state.run_key):
+    if counts and step(now, stored, policy_of(state.graph, stored.job), state.run_key):
         state.counts[old] -= 1
         state.counts[now.state] += 1
         now.because = _because(state, stored)

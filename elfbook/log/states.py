@@ -22,6 +22,9 @@ follows (compare-and-set), so the log is the truth and attempt numbers are not c
 - A fact that the table ignores is still the job's last record: the next write has to expect it.
 - Facts told together with others are no records of the job's own. They count only if they rest on
   what is still so: a Claimed on the own record that the offer named, an end on the claim it ran under.
+- A claim of many does not move the job's own record on. So what a scheduler decided before it had heard
+  of that claim may be stored over it. A Lost names the claim that it is about, and takes nothing from
+  another one; a Skipped is about a job that nobody holds, and takes nothing from a claim of many.
 """
 
 from __future__ import annotations
@@ -132,10 +135,15 @@ class JobNow(msgspec.Struct, gc=False):
 
 
 def counts_still(now: JobNow, stored: Stored) -> bool:
-    """True unless the fact was told together with others and rests on what is no longer so."""
+    """True unless the fact rests on what is no longer so. To be asked before `now` has heard of it."""
+    event = stored.event
     if stored.rests_on is None:
-        return True
-    if type(stored.event) is Claimed:
+        if now.state is not RUNNING:
+            return True
+        if type(event) is Lost:
+            return event.claim in (0, now.held)
+        return type(event) is not Skipped or now.held <= now.seq
+    if type(event) is Claimed:
         return now.state is WAITING and now.seq == stored.rests_on
     return now.state is RUNNING and now.held == stored.rests_on
 

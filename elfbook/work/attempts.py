@@ -50,6 +50,9 @@ class Held:
     """The claim of many that this job is part of."""
     begun_at: float = 0.0
     """Monotonic time since when the kernel has been at it; 0 while it waits its turn."""
+    looked_at: float = 0.0
+    """Monotonic time at which it was mine for sure, if it ever was: when its claim, or its record, was
+    asked for. The answer may have come much later."""
     stopping: str = ""
     """Why it is being interrupted: `timed out`, `cancelled`, `fenced` or `leaving`."""
     fenced: bool = False

@@ -12,10 +12,13 @@ evidence.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from elfbook.errors import AccessDenied
+from elfbook.errors import AccessDenied, MyceliumUnreachable
+from elfbook.facts import State
+from elfbook.log.states import JobNow, counts_still
 from elfbook.model import Beat
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Mycelium
@@ -23,6 +26,7 @@ from elfbook.work.attempts import Held
 from elfbook.work.bench import Bench
 from elfbook.work.pulse import Pulse
 
+AWAY = (Unanswered, AccessDenied, MyceliumUnreachable)
 LOOK_S = 2.0
 AGAIN_S = 0.2
 
@@ -68,16 +72,41 @@ class Fencing:
                     *(self.look(held) for held in list(self.bench.held.values())),
                     *(self._look_at_elf(name) for name in sorted(self.names)),
                 )
-            except (Unanswered, AccessDenied):
+            except AWAY:
                 asked = -1
                 await asyncio.sleep(AGAIN_S)
         self.sure.set()
 
+    async def look_again(self, mine: list[Held]) -> bool:
+        """Look at those of the jobs whose claim or last look is a while ago; False if there are none.
+
+        What they need came late, or their turn did, and the word that one was cancelled may have been lost.
+        """
+        old = [held for held in mine if time.monotonic() - held.looked_at > LOOK_S]
+        try:
+            await asyncio.gather(*(self.look(held) for held in old))
+        except AWAY:
+            await asyncio.sleep(AGAIN_S)
+        return bool(old)
+
     async def look(self, held: Held) -> None:
-        """Fence the job if anything has been stored about it since it was claimed."""
+        """Fence the job if it was taken away since it was claimed."""
+        began = time.monotonic()
         found = await self.mycelium.last_event(held.dispatch.run, held.dispatch.job)
-        if found is not None and found[1] > held.seq:
+        if found is not None and found[1] > held.seq and (held.lot is None or await self._taken_away(held)):
             self.fence(held)
+        held.looked_at = began
+
+    async def _taken_away(self, held: Held) -> bool:
+        """True unless its claim of many still holds the job, as everyone who folds the log sees it."""
+        run, job = held.dispatch.run, held.dispatch.job
+        names, now = self.mycelium.names, JobNow(State.RUNNING, seq=held.seq, held=held.claim)
+        later = self.mycelium.read(names.jobs, names.job(run, job), start=held.claim + 1)
+        for stored in [each async for entry in later for each in self.mycelium.facts(entry)[1]]:
+            if counts_still(now, stored):
+                return True
+            now.seq = stored.seq
+        return False
 
     def fence(self, held: Held) -> None:
         """The job is no longer mine: its code is stopped, and its offer left alone."""
@@ -99,7 +128,7 @@ class Fencing:
             await self.certain()
             try:
                 await self._look_around()
-            except (Unanswered, AccessDenied):
+            except AWAY:
                 continue  # the connection is away, and its return will raise a doubt
 
     async def _look_around(self) -> None:

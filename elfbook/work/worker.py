@@ -21,14 +21,7 @@ from elfbook.store.beside import Beside
 from elfbook.store.follow import Taker
 from elfbook.store.link import Message
 from elfbook.store.mycelium import Mycelium
-from elfbook.work.attempts import (
-    Held,
-    HeldLot,
-    failed,
-    lost,
-    of_death,
-    stopped,
-)
+from elfbook.work.attempts import Held, HeldLot, failed, lost, of_death, stopped
 from elfbook.work.bench import Bench
 from elfbook.work.claims import Claims
 from elfbook.work.commits import Commits
@@ -259,27 +252,29 @@ class Worker:
             message = await taker.taken.get()
             await self.bench.up.wait()
             await self.fencing.certain()
+            asked = time.monotonic()
             claimed = await self.claims.claim_lot(taker, message, leaving=self.bench.leaving)
             if claimed is not None:
                 offer, seq = claimed
                 lot = HeldLot(seq, message, taker, len(offer.jobs))
                 self.commits.lots.add(lot)
                 mine = [
-                    self._hold(offer.dispatch(each), message, taker, each.seq, lot) for each in offer.jobs
+                    self._hold(asked, offer.dispatch(job), message, taker, job.seq, lot) for job in offer.jobs
                 ]
                 await self._begin_lot(offer, mine, (self.mycelium.epoch, seq))
             self._refill_soon()
 
     async def _claim(self, taker: Taker, messages: list[Message]) -> list[Held]:
         """The offers that are mine from now on, with their places on the bench."""
+        asked = time.monotonic()
         claimed = await self.claims.claim(taker, messages, leaving=self.bench.leaving)
-        return [self._hold(dispatch, message, taker, seq) for dispatch, message, seq in claimed]
+        return [self._hold(asked, dispatch, message, taker, seq, None) for dispatch, message, seq in claimed]
 
     def _hold(
-        self, dispatch: Dispatch, message: Message, taker: Taker, seq: int, lot: HeldLot | None = None
+        self, asked: float, dispatch: Dispatch, message: Message, taker: Taker, seq: int, lot: HeldLot | None
     ) -> Held:
         self._tokens += 1
-        held = Held(f"{self.name}-{self._tokens}", dispatch, message, taker, seq, lot)
+        held = Held(f"{self.name}-{self._tokens}", dispatch, message, taker, seq, lot, looked_at=asked)
         self.bench.held[held.token] = held
         self.outputs.open(held.token, dispatch.run, dispatch.job, dispatch.attempt)
         return held
@@ -322,7 +317,7 @@ class Worker:
                 continue
             jobs.append(job)
             codes[dispatch.elf.revision] = dispatch
-        await self._teach(codes)
+        await self._make_ready(mine, codes)
         self.bench.run([job for job in jobs if job.token in self.bench.held])
 
     async def _begin_lot(self, offer: LotOffer, mine: list[Held], fence: tuple[int, int]) -> None:
@@ -334,8 +329,14 @@ class Worker:
             for held in mine:
                 self.commits.commit(held, failed(held, failure, "refused", self.name))
             return
-        await self._teach({offer.elf.revision: mine[0].dispatch})
+        await self._make_ready(mine, {offer.elf.revision: mine[0].dispatch})
         self.bench.run([job for job in jobs if job.token in self.bench.held])
+
+    async def _make_ready(self, mine: list[Held], codes: dict[str, Dispatch]) -> None:
+        """Holds afterwards: the kernel of this moment knows the code, and the jobs were just mine."""
+        await self._teach(codes)
+        while await self.fencing.look_again(mine):
+            await self._teach(codes)
 
     async def _teach(self, codes: dict[str, Dispatch]) -> None:
         """Holds afterwards: the kernel of this moment is up and knows the code."""

@@ -96,6 +96,13 @@ MUTATIONS = (
         "tests/simulation/test_races.py",
     ),
     m(
+        "A slot counts as taken until the run of its job has been read",
+        "host/uptake.py",
+        "return not self._all_taken or ",
+        "return ",
+        "tests/simulation/test_races.py",
+    ),
+    m(
         "A retry follows the record that it was decided on",
         "client/client.py",
         "self.mycelium.record(watched.run, job, event, seq) for job, event, seq in events",
@@ -108,6 +115,27 @@ MUTATIONS = (
         "self.mycelium.record(run, job, event, seq).add_done_callback(stored)",
         "self.mycelium.record(run, job, event, None).add_done_callback(stored)",
         "histories",
+    ),
+    m(
+        "A Lost names the claim that it is about",
+        "host/scheduler.py",
+        ", why=text, claim=now.held)",
+        ", why=text)",
+        "tests/simulation/test_races.py",
+    ),
+    m(
+        "A Lost takes nothing from another claim",
+        "log/states.py",
+        "            return event.claim in (0, now.held)\n",
+        "            return True\n",
+        "tests/simulation/test_races.py",
+    ),
+    m(
+        "A Skipped takes nothing from a claim of many",
+        "log/states.py",
+        "        return type(event) is not Skipped or now.held <= now.seq\n",
+        "        return True\n",
+        "tests/simulation/test_races.py",
     ),
     m(
         "The holder of a named elf is written over the one before",
@@ -277,9 +305,30 @@ MUTATIONS = (
     m(
         "A worker that was not heard stops what has moved on",
         "work/fencing.py",
-        "        if found is not None and found[1] > held.seq:\n            self.fence(held)\n",
-        "",
+        "            self.fence(held)\n        held.looked_at",
+        "            pass\n        held.looked_at",
         "tests/system/test_fencing.py",
+    ),
+    m(
+        "A worker takes what has no say over its claim of many for nothing",
+        "work/fencing.py",
+        " and (held.lot is None or await self._taken_away(held))",
+        "",
+        "tests/simulation/test_races.py",
+    ),
+    m(
+        "A job whose claim, or last look, is a while ago is looked at before it begins",
+        "work/fencing.py",
+        "if time.monotonic() - held.looked_at > LOOK_S]",
+        "if False]",
+        "tests/simulation/test_races.py",
+    ),
+    m(
+        "A claim is as old as the asking for it, not as the answer",
+        "work/worker.py",
+        "looked_at=asked)",
+        "looked_at=time.monotonic())",
+        "tests/simulation/test_races.py",
     ),
     m(
         "In doubt nothing is stored about jobs of a lot",
@@ -295,6 +344,13 @@ MUTATIONS = (
         "        if order != self._next:\n            self._note_return()\n            return\n",
         "",
         "histories",
+    ),
+    m(
+        "A follower begins again when the server has handed over more than has come",
+        "store/follow.py",
+        " or int(message.headers.get(GIVEN, 0)) >= self._next:",
+        ":",
+        "tests/test_follow.py",
     ),
     m(
         "A follower goes on behind what it has given",

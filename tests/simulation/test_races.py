@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,18 +13,35 @@ from unittest.mock import patch
 import pytest
 
 from elfbook.client.client import Client
-from elfbook.facts import Cancelled, Claimed, ClaimedTogether, Lost, Reopened, Succeeded
+from elfbook.client.watched import Watched
+from elfbook.facts import (
+    AnyRecord,
+    Cancelled,
+    Claimed,
+    ClaimedTogether,
+    EndedTogether,
+    Ending,
+    Lost,
+    Released,
+    Reopened,
+    Skipped,
+    State,
+    Succeeded,
+    Success,
+)
 from elfbook.host.placement import Placement
+from elfbook.host.scheduler import Scheduler
 from elfbook.model import Beat, Dispatch, ElfUse, Graph, JobSpec, Origin, Policy, Settled, ValueRef
 from elfbook.store import link
 from elfbook.store.beside import Beside
-from elfbook.store.link import Message
+from elfbook.store.link import Message, Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.tracing.graph import Drawn
 from elfbook.wire import encode_sealed
-from elfbook.work.attempts import Held
+from elfbook.work.attempts import Held, HeldLot
 from elfbook.work.claims import Claims
 from elfbook.work.commits import Commits
+from elfbook.work.fencing import LOOK_S, Fencing
 from elfbook.work.worker import Worker
 from tests.simulation.history import ADDRESS, KEY
 from tests.simulation.loop import end_all, simulated
@@ -163,6 +181,26 @@ async def test_a_slot_is_given_to_one_of_two(one: Mycelium, other: Mycelium) -> 
 
 
 @on_the_model
+async def test_a_slot_is_taken_until_its_run_has_been_read(one: Mycelium, other: Mycelium) -> None:
+    """A scheduler that has just started knows of the slot, and not yet of the job that has it."""
+    watched = await submitted(one, Policy(limit="api:1"))
+    offer = Dispatch(
+        **{name: getattr(dispatch(), name) for name in Dispatch.__struct_fields__} | {"slot": ("api", 0, 0)}
+    )
+    await one.claim_with_slot(offer, claimed("w1"))
+    scheduler = Scheduler(other)
+    async for entry in other.slots():
+        scheduler._hear_slot(entry)
+    assert scheduler.limits.is_taken(("api", 0)), "nobody knows yet what its jobs do"
+    await scheduler.uptake.take_all()
+    assert scheduler.limits.is_taken(("api", 0)), "its job runs"
+    del scheduler.cards[RUN]
+    assert not scheduler.limits.is_taken(("api", 0)), "its run has settled"
+    await scheduler.beside.close()
+    await watched.close()
+
+
+@on_the_model
 async def test_two_schedulers_agree_on_the_holder_of_an_elf(one: Mycelium, other: Mycelium) -> None:
     """Both know both workers and have reason to choose different ones; both write at once."""
     placements = [Placement(one), Placement(other)]
@@ -246,3 +284,145 @@ async def test_only_the_holder_takes_an_elfs_job(one: Mycelium, other: Mycelium)
     assert await one.last_event(RUN, 0) is None
     ((mine, _, seq),) = await Claims(other, "w2", set(), print).claim(Deaf(), [offer], leaving=False)
     assert (mine, seq) == (dispatch("ann"), (await one.last_event(RUN, 0))[1])
+
+
+# ---------------------------------------------------------------------------- decided on an old view
+
+
+def claim_by(worker: str) -> ClaimedTogether:
+    return ClaimedTogether(worker, worker, ((0, 0, 1),))
+
+
+async def still_holds(mycelium: Mycelium, claim: int) -> bool:
+    """What a worker finds out that has the job by this claim of many and looks at its record."""
+    bench = SimpleNamespace(stop_job=lambda held, why: None, own=print)
+    fencing = Fencing(mycelium, "w2", bench, set(), print, print)
+    offer = Message("offer", b"")
+    held = Held("w2-1", dispatch(), offer, Deaf(), 0, HeldLot(claim, offer, Deaf(), 1))
+    await fencing.look(held)
+    return not held.fenced
+
+
+async def submitted(mycelium: Mycelium, policy: Policy | None = None) -> Watched:
+    graph = Graph((ElfUse("Elf", FIRST),), (JobSpec(0, "task_do", b""),), b"", policy or Policy())
+    watched, _ = await Client(None, mycelium).submit(
+        "crawl", Drawn(graph, {}, {FIRST: revision(FIRST)}), Origin()
+    )
+    return watched
+
+
+async def done_by(mycelium: Mycelium, claim: int, watched: Watched) -> bool:
+    """True if the job is done by this claim, and nothing was ever taken from it."""
+    success = EndedTogether("e", "w2", FIRST, (ValueRef("v", 1),), (Success(claim, 0, 0, 0.1),))
+    await mycelium.end_lots(RUN, success)
+    await asyncio.sleep(1)
+    now = watched.state.jobs[0]
+    return now.state is State.DONE and now.lost == 0 and now.worker == "w2"
+
+
+@on_the_model
+async def test_a_loss_takes_nothing_from_the_worker_that_has_the_job_by_now(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """The scheduler has not read yet that the dead worker had given it back, and that another has it."""
+    watched = await submitted(one)
+    first = await one.claim_lot(RUN, 0, claim_by("w1"), 0)
+    scheduler = Scheduler(other)
+    await scheduler.uptake.take_all()
+    await one.end_lots(RUN, EndedTogether("r", "w1", others=(Ending(first, 0, Released("r", 1, "w1")),)))
+    second = await one.claim_lot(RUN, 0, claim_by("w2"), first)
+    scheduler._gone("w1", "was killed")
+    await asyncio.sleep(1)
+    loss, _ = await one.last_event(RUN, 0)
+    assert (type(loss), loss.worker, loss.claim) == (Lost, "w1", first)
+    assert await still_holds(one, second)
+    assert await done_by(one, second, watched)
+    await scheduler.beside.close()
+    await watched.close()
+
+
+@on_the_model
+async def test_a_skip_takes_nothing_from_a_claim_that_came_before_it(one: Mycelium, other: Mycelium) -> None:
+    """It was decided when a parent had failed, which has been tried again meanwhile, with success."""
+    watched = await submitted(one)
+    claim = await one.claim_lot(RUN, 0, claim_by("w2"), 0)
+    await other.record(RUN, 0, Skipped("s"), 0)
+    assert await still_holds(one, claim)
+    assert await done_by(one, claim, watched)
+    await watched.close()
+
+
+@on_the_model
+async def test_what_takes_a_job_from_a_claim_of_many_is_seen_also_behind_what_does_not(
+    one: Mycelium, other: Mycelium
+) -> None:
+    before = await one.claim_lot(RUN, 0, ClaimedTogether("w1", "w1", ((1, 0, 1),)), 0)
+    claim = await one.claim_lot(RUN, 0, claim_by("w2"), before)
+    facts: list[AnyRecord] = [Lost("l", claim=before), Cancelled("c"), Reopened("o"), Skipped("s")]
+    seq, holds = 0, []
+    for fact in facts:
+        seq = await other.record(RUN, 0, fact, seq)
+        holds.append(await still_holds(one, claim))
+    assert holds == [True, False, False, False]
+
+
+def worker_with(mycelium: Mycelium, folder: str, given: list) -> Worker:
+    """Its kernel notes what it is given to do."""
+    worker = Worker(mycelium, "w1", "host", folder=Path(folder), cellar=Path(folder) / "values")
+    worker.bench.kernel = SimpleNamespace(run=given.extend, knows=lambda digest: True, drop=print)
+    worker.parcels._revisions[FIRST] = revision(FIRST)
+    return worker
+
+
+@on_the_model
+async def test_what_was_cancelled_while_its_kernel_started_does_not_begin(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """Nobody has told the worker, and it has to ask twice."""
+    look, away = one.last_event, [Unanswered("away")]
+
+    async def last_event(run: str, job: int) -> tuple | None:
+        if away:
+            raise away.pop()
+        return await look(run, job)
+
+    one.last_event = last_event
+    with tempfile.TemporaryDirectory(prefix="elf-") as folder:
+        worker = worker_with(one, folder, given := [])
+        offer, asked = Message("offer", b""), time.monotonic()
+        seqs = [await one.record(RUN, job, claimed("w1"), 0) for job in (0, 1)]
+        mine = [
+            worker._hold(asked, dispatch(job=job), offer, Deaf(), seq, None) for job, seq in enumerate(seqs)
+        ]
+        beginning = asyncio.create_task(worker._begin(mine))
+        await asyncio.sleep(LOOK_S + 1)
+        await other.record(RUN, 0, Cancelled("c"), seqs[0])
+        worker.bench.up.set()
+        await beginning
+        await asyncio.sleep(1)
+        assert [job.token for job in given] == list(worker.bench.held) == ["w1-2"]
+        await worker.beside.close()
+
+
+@on_the_model
+async def test_what_was_cancelled_before_its_claim_was_answered_does_not_begin(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """The worker was frozen, say, or the answer was lost and the claim had to be read back."""
+    with tempfile.TemporaryDirectory(prefix="elf-") as folder:
+        worker = worker_with(one, folder, given := [])
+        worker.bench.up.set()
+        offers = [Message("offer", encode_sealed(dispatch(job=job), KEY)) for job in (0, 1)]
+        claim = worker.claims.claim
+
+        async def late(*what: object, leaving: bool) -> list:
+            mine = await claim(*what, leaving=leaving)
+            await other.record(RUN, 0, Cancelled("c"), mine[0][2])
+            await asyncio.sleep(LOOK_S + 1)
+            return mine
+
+        worker.claims.claim = late
+        await worker._begin(await worker._claim(Deaf(), offers))
+        await asyncio.sleep(1)
+        assert [job.token for job in given] == list(worker.bench.held) == ["w1-2"]
+        await worker.beside.close()
