@@ -114,7 +114,7 @@ MUTATIONS = (
         "host/scheduler.py",
         "self.mycelium.record(run, job, event, seq).add_done_callback(stored)",
         "self.mycelium.record(run, job, event, None).add_done_callback(stored)",
-        "histories",
+        "tests/simulation/test_races.py",
     ),
     m(
         "A Lost names the claim that it is about",

@@ -342,6 +342,22 @@ async def test_a_loss_takes_nothing_from_the_worker_that_has_the_job_by_now(
 
 
 @on_the_model
+async def test_a_loss_is_refused_once_the_job_was_claimed_again(one: Mycelium, other: Mycelium) -> None:
+    """The same with records of its own: nothing may come between a claim and its end."""
+    watched = await submitted(one)
+    first = await one.record(RUN, 0, claimed("w1"), 0)
+    scheduler = Scheduler(other)
+    await scheduler.uptake.take_all()
+    given_back = await one.record(RUN, 0, Released("r", 1, "w1"), first)
+    second = await one.record(RUN, 0, claimed("w2"), given_back)
+    scheduler._gone("w1", "was killed")
+    await asyncio.sleep(1)
+    assert await one.last_event(RUN, 0) == (claimed("w2"), second)
+    await scheduler.beside.close()
+    await watched.close()
+
+
+@on_the_model
 async def test_a_skip_takes_nothing_from_a_claim_that_came_before_it(one: Mycelium, other: Mycelium) -> None:
     """It was decided when a parent had failed, which has been tried again meanwhile, with success."""
     watched = await submitted(one)
