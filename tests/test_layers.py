@@ -41,7 +41,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "store": (
         "beside", "greeting", "link", "address", "marks", "streams", "pressure", "writer", "aside", "blobs", "follow",
-        "ground", "mycelium", "place", "server", "graphstore",
+        "shelf", "ground", "mycelium", "place", "server", "graphstore",
     ),
     "work": (
         "attempts", "claims", "channel", "memory", "replies", "kernel", "outputs", "parcels", "processes", "pulse",

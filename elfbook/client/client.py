@@ -75,6 +75,7 @@ class Client:
             namespace=place.namespace,
             name="elfbook notebook",
             locate=place.locate,
+            shelf=place.shelf,
         )
         client = cls(place, mycelium)
         client._tasks = [asyncio.create_task(client._beat()), asyncio.create_task(client._mind_host())]
@@ -210,12 +211,8 @@ class Client:
         return None if watched.state.settled else watched
 
     async def _store_blobs(self, blobs: Mapping[str, Iterable[bytes | memoryview]]) -> None:
-        if blobs:
-            store = await self.mycelium.blobs()
-            for digest, buffers in blobs.items():
-                pieces = list(buffers)
-                size = sum(memoryview(piece).nbytes for piece in pieces)
-                await store.put(digest, pieces, size)
+        for digest, pieces in blobs.items():
+            await self.mycelium.store(digest, list(pieces))
 
     async def _store_code(self, revision: Revision) -> ValueRef:
         if revision.digest not in self._code:

@@ -13,6 +13,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -366,6 +367,7 @@ def main(argv: list[str] | None = None) -> int:
         with locked(place.state_dir / "host.lock", LEAVE_S + 2), place.runtime() as runtime:
             asyncio.run(Host(place, runtime).run())
             place.host_file.unlink(missing_ok=True)
+            shutil.rmtree(place.shelf, ignore_errors=True)
     except ElfbookError as error:
         print(error, file=sys.stderr)
         return 1

@@ -23,6 +23,9 @@ CHUNK = 512 * 1024
 """Messages above 1 MiB slow job traffic down, measured."""
 WINDOW = 16
 """Chunks under way at once: 8 MiB, well below the 64 MiB at which the server drops a reader."""
+STEPS = 3
+"""Of the event loop, in which a chunk reaches the socket: so the server stores it while the next is made
+ready. Chunks handed over in one go are copied together again and again first, and the server waits."""
 ASK_FROM = 8 * CHUNK
 """Larger blobs are looked for before they are sent."""
 ATTEMPTS = 5
@@ -79,6 +82,8 @@ class Blobs:
                     for task in done:
                         task.result()
                 under_way.add(asyncio.create_task(self._put_chunk(digest, index, chunk)))
+                for _ in range(STEPS):
+                    await asyncio.sleep(0)
             for task in under_way:
                 await task
         finally:

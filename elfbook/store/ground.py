@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from elfbook.errors import MyceliumUnreachable, StoreCorrupt, Untrusted
@@ -22,6 +23,7 @@ from elfbook.store.greeting import no_jetstream, shown
 from elfbook.store.link import TOO_MUCH, Entry, Link, Message, Refused, Unanswered
 from elfbook.store.marks import Mark
 from elfbook.store.pressure import Pressure, no_room
+from elfbook.store.shelf import SHELVED_FROM, Shelf, Spool
 from elfbook.store.streams import Streams
 from elfbook.store.writer import Writer
 from elfbook.wire import Names, digest_of, encode
@@ -48,6 +50,8 @@ class Ground:
     """What keeps the store from taking more, if anything does."""
     jobs: Writer
     runs: Writer
+    shelf: Shelf | None = None
+    """Where processes of this machine leave large values for each other, if they do."""
     epoch: int = 0
     """Larger whenever the store is another one or has gone backwards: (epoch, sequence) always grows.
     Read when this opens and after each reconnect."""
@@ -58,7 +62,7 @@ class Ground:
     _bulk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
-    async def open(
+    async def open(  # noqa: PLR0913 (keywords, each a fact of the place)
         cls,
         address: Address,
         *,
@@ -67,6 +71,7 @@ class Ground:
         name: str = "elfbook",
         locate: Callable[[], str | None] | None = None,
         timeout_s: float = 5.0,
+        shelf: Path | None = None,
     ) -> Self:
         """Connected, streams there, durability read from the server."""
         link = await Link.open(
@@ -93,6 +98,7 @@ class Ground:
             pressure=pressure,
             jobs=Writer(link, names.jobs, pressure, atomic),
             runs=Writer(link, names.runs, pressure, atomic),
+            shelf=Shelf(shelf) if shelf else None,
             _locate=locate,
         )
         try:
@@ -231,8 +237,31 @@ class Ground:
         await (await self.blobs()).put(digest, buffers)
         return ValueRef(digest=digest, size=size, preview=preview)
 
+    async def store(self, digest: str, pieces: list[bytes | memoryview]) -> None:
+        """Holds afterwards: the value, of that hash, is in the store."""
+        size = sum(memoryview(piece).nbytes for piece in pieces)
+        blobs, shelf = await self.blobs(), self.shelf_for(size)
+        if shelf is None:
+            await blobs.put(digest, pieces, size)
+        elif any(isinstance(piece, Spool) for piece in pieces):
+            # Others can reach the very bytes once they have a name: first they are stored.
+            await blobs.put(digest, pieces, size)
+            await asyncio.to_thread(shelf.put, digest, pieces)
+        else:
+            await asyncio.gather(
+                blobs.put(digest, pieces, size), asyncio.to_thread(shelf.put, digest, pieces)
+            )
+
+    def shelf_for(self, size: int) -> Shelf | None:
+        """Where a value of that size may be found without the store."""
+        return self.shelf if size >= SHELVED_FROM else None
+
     async def fetch(self, ref: ValueRef) -> bytes | bytearray:
         """The bytes a reference names, checked against its hash; a bytearray is the caller's own."""
         if ref.inline is not None:
             return ref.inline
+        if (shelf := self.shelf_for(ref.size)) is not None:
+            found = await asyncio.to_thread(shelf.read, ref.digest, ref.size)
+            if found is not None:
+                return found
         return await (await self.blobs()).get(ref.digest, ref.size)

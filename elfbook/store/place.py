@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
 import secrets
 import shutil
@@ -19,6 +18,7 @@ import platformdirs
 
 from elfbook.errors import ElfbookError, MyceliumUnreachable
 from elfbook.store.mycelium import Address
+from elfbook.store.shelf import Spool
 
 SPOOL_FROM = 32 * 1024 * 1024
 """Arguments above this size are copied to disk and not in memory until they are stored."""
@@ -100,6 +100,16 @@ class Place:
         return self.state_dir / "store"
 
     @property
+    def values(self) -> Path:
+        """Large values as files: a folder of each worker on this machine, and the shelf."""
+        return self.state_dir / "values"
+
+    @property
+    def shelf(self) -> Path:
+        """Where processes leave values for each other; no worker has such a name."""
+        return self.values / "shelf."
+
+    @property
     def logs(self) -> Path:
         return self.state_dir / "logs"
 
@@ -138,16 +148,12 @@ class Place:
             raise ElfbookError(f"{path} is no elfbook key: it has {len(key)} bytes instead of {KEY_BYTES}")
         return key
 
-    def copy(self, pieces: list[bytes | memoryview]) -> bytes | mmap.mmap:
+    def copy(self, pieces: list[bytes | memoryview]) -> bytes | Spool:
         """The pieces as one buffer that nobody changes: beside memory, in a nameless file, when large."""
         if sum(memoryview(piece).nbytes for piece in pieces) < SPOOL_FROM:
             return b"".join(pieces)
         self.prepare()
-        with tempfile.TemporaryFile(dir=self.state_dir) as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return Spool.of(self.state_dir, pieces)
 
     def address(self) -> Address:
         """Where the server is; MyceliumUnreachable when none was started here."""

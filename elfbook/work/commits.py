@@ -66,7 +66,9 @@ class Commits:
                 failure = Failure(type=type(error).__name__, message=str(error))
                 self.commit(held, failed(held, failure, "crashed", self.worker, header["elapsed"]))
                 return
-            self.cellar.adopt(path, facts["digest"], facts["size"])
+            kept = self.cellar.adopt(path, facts["digest"], facts["size"])
+            if (shelf := self.mycelium.shelf_for(facts["size"])) is not None:
+                shelf.adopt(kept, facts["digest"])
             value = ValueRef(digest=facts["digest"], size=facts["size"], preview=header["preview"])
         self._commit_result(held, header, parts, value)
 

@@ -36,7 +36,7 @@ SHIPPED = (
     *("work/fence", "work/replies", "work/room", "work/shim"),
 )
 BEGIN = """\
-def __elfbook_begin__(sources, key, path, folder, limit, worker):
+def __elfbook_begin__(sources, key, folder, values, limit, worker):
     import sys, types
     modules = {{}}
     for name, text in sources.items():
@@ -52,8 +52,8 @@ def __elfbook_begin__(sources, key, path, folder, limit, worker):
         modules["values"], modules["evaluate"], modules["cells"], modules["fence"], key,
         {{"display": display, "get_ipython": get_ipython}},
     )
-    modules["shim"].start(room, modules["replies"], path, folder, limit, worker)
-__elfbook_begin__({sources!r}, {key!r}, {path!r}, {folder!r}, {limit!r}, {worker!r})
+    modules["shim"].start(room, modules["replies"], folder, values, limit, worker)
+__elfbook_begin__({sources!r}, {key!r}, {folder!r}, {values!r}, {limit!r}, {worker!r})
 del __elfbook_begin__
 """
 
@@ -85,6 +85,8 @@ class Kernel:
     on_death: Callable[[str], None]
     """The kernel ended by itself; a phrase that says how: `was killed by signal 9 (SIGKILL)`."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    values: Path | None = None
+    """Where it puts large results; beside its socket if nowhere else."""
     pid: int = 0
     _memory: Memory | None = None
     python: str = ""
@@ -111,7 +113,7 @@ class Kernel:
         self._server = await asyncio.get_running_loop().create_unix_server(self._accept, str(path))
         path.chmod(0o600)
         await self._launch()
-        await self._send_shim(str(path))
+        await self._send_shim()
         try:
             async with asyncio.timeout(START_S):
                 header = await self._joined
@@ -154,13 +156,13 @@ class Kernel:
                 hint=f"Its log is {self.folder / 'kernel.log'}",
             ) from error
 
-    async def _send_shim(self, path: str) -> None:
+    async def _send_shim(self) -> None:
         package = Path(__file__).parent.parent
         code = BEGIN.format(
             sources={name.rpartition("/")[2]: (package / f"{name}.py").read_text() for name in SHIPPED},
             key=self.key,
-            path=path,
             folder=str(self.folder),
+            values=str(self.values or self.folder),
             limit=INLINE_LIMIT,
             worker=self.worker,
         )

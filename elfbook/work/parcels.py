@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -45,19 +46,22 @@ class Cellar:
             return str(path)
         draft = self.folder / f"{ref.digest}.{os.urandom(4).hex()}"  # two jobs may want it at once
         try:
-            with open(draft, "wb") as file:
-                async for chunk in (await mycelium.blobs()).stream(ref.digest, ref.size):
-                    file.write(chunk)
+            shelf = mycelium.shelf_for(ref.size)
+            if not (shelf and await asyncio.to_thread(shelf.lend, ref.digest, ref.size, draft)):
+                with open(draft, "xb") as file:
+                    async for chunk in (await mycelium.blobs()).stream(ref.digest, ref.size):
+                        file.write(chunk)
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
         self._note(ref.digest, ref.size)
         return str(path)
 
-    def adopt(self, made: Path, digest: str, size: int) -> None:
-        """Keep a file that was just made here as the value of that hash."""
+    def adopt(self, made: Path, digest: str, size: int) -> Path:
+        """Keep a file that was just made here as the value of that hash; gives where it is from now on."""
         os.replace(made, self.path(digest))
         self._note(digest, size)
+        return self.path(digest)
 
     def _note(self, digest: str, size: int) -> None:
         self._sizes[digest] = size

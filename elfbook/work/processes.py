@@ -65,6 +65,7 @@ async def until_stopped(
         namespace=place.namespace,
         name=f"elfbook {name}",
         locate=place.locate,
+        shelf=place.shelf,
     )
     mycelium.pressure.patience_s = PATIENCE_S
     watch = asyncio.create_task(_until_place_is_gone(place, mycelium, stop))

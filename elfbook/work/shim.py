@@ -37,7 +37,8 @@ class Shim:
         self.shell = kernel.shell
         self.room = room
         self.channel = channel
-        self.folder = folder
+        self.values = folder
+        """Where large results go."""
         self.inline_limit = inline_limit
         self.loop = asyncio.get_event_loop()
         self.queue = deque()
@@ -224,14 +225,23 @@ class Shim:
 
     def save(self, encoded):
         """Put a large result into a file of the worker's folder; gives its facts."""
-        path = os.path.join(self.folder, "out-" + uuid.uuid4().hex)
+        path = os.path.join(self.values, "out-" + uuid.uuid4().hex)
         sha, size = hashlib.sha256(), 0
-        with open(path, "xb") as file:
-            for part in encoded:
-                view = memoryview(part).cast("B")
-                sha.update(view)
-                size += view.nbytes
-                file.write(view)
+        try:
+            with open(path, "xb") as file:
+                for part in encoded:
+                    view = memoryview(part).cast("B")
+                    size += view.nbytes
+                    # The hash is taken while the system writes: neither needs the interpreter for it.
+                    hashing = threading.Thread(target=sha.update, args=(view,))
+                    hashing.start()
+                    try:
+                        file.write(view)
+                    finally:
+                        hashing.join()
+        except OSError:
+            os.unlink(path)  # on a full disk every byte counts
+            raise
         return {"path": path, "digest": sha.hexdigest(), "size": size}
 
     # ------------------------------------------------------------------ output
@@ -320,15 +330,16 @@ def is_there(name):
         return name in sys.modules
 
 
-def start(room, replies, path, folder, inline_limit, name):
-    """Join the worker that listens at `path`; returns at once. `replies` is the module of that name."""
+def start(room, replies, folder, values, inline_limit, name):
+    """Join the worker that listens in `folder`; returns at once. `replies` is the module of that name."""
     from ipykernel.kernelapp import IPKernelApp
 
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.connect(path)
+    sock.connect(os.path.join(folder, "channel"))
     kernel = IPKernelApp.instance().kernel
     last = replies.LastWords(os.path.join(folder, "last"))
     shim = Shim(kernel, room, replies.Channel(sock), last, folder, inline_limit)
+    shim.values = values
     shim.watch_output()
     threading.Thread(target=shim.read, name="elfbook " + name, daemon=True).start()
     shim.channel.send({"ready": os.getpid(), "python": sys.version.split()[0]})

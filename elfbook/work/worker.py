@@ -79,7 +79,7 @@ class Worker:
         self.claims = Claims(self.mycelium, self.name, self.names, self.beside.fail)
         kernel = partial(
             Kernel, spec=self.spec, folder=self.folder, key=self.mycelium.key, worker=self.name,
-            environment=self.environment,
+            environment=self.environment, values=self.cellar,
         )  # fmt: skip
         self.commits = Commits(
             self.mycelium, self.name, self.outputs, self.parcels.cellar, self.beside,

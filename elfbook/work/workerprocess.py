@@ -36,7 +36,7 @@ async def work_for(  # noqa: PLR0913 (keywords, each a flag of `elfbook worker`)
             name=name,
             host=socket.gethostname(),
             folder=folder,
-            cellar=place.state_dir / "values" / name,
+            cellar=place.values / name,
             spec=kernel,
             pool=pool,
             only=tuple(elf),
@@ -48,7 +48,7 @@ async def work_for(  # noqa: PLR0913 (keywords, each a flag of `elfbook worker`)
         await until_stopped(place, name, work, parent=parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(place.state_dir / "values" / name, ignore_errors=True)
+        shutil.rmtree(place.values / name, ignore_errors=True)
 
 
 def run_worker(place: Place, *, elf: Sequence[str] = (), kernel: str = "python3", pool: str = "main") -> int:

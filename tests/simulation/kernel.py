@@ -88,6 +88,7 @@ class SimulatedKernel:
     on_output: Callable[[str, str, dict], None]
     on_death: Callable[[str], None]
     environment: Mapping[str, str] = field(default_factory=dict)
+    values: Path | None = None
     pid: int = 0
     python: str = "3"
     used_up: int | None = None
@@ -253,7 +254,7 @@ class SimulatedKernel:
         data, parts = execution.word.encode(), []
         if self.ledger.draws(habits.large, bad=False):
             data = data.ljust(LARGE, b".")
-            path = self.folder / f"out-{uuid.uuid4().hex}"
+            path = self.values / f"out-{uuid.uuid4().hex}"
             path.write_bytes(data)
             header["file"] = {"path": str(path), "digest": sha(data), "size": len(data)}
         else:

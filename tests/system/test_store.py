@@ -13,6 +13,7 @@ import pytest
 
 from elfbook.errors import StoreCorrupt, StoreRegressed
 from elfbook.facts import Failed, State
+from elfbook.store.blobs import CHUNK
 
 LARGE = '''\
 import numpy as np
@@ -78,17 +79,42 @@ async def test_a_value_that_lost_a_part_fails_its_job_by_name(client, book, gate
     ref = run.state.jobs[0].event.value
     entry = await mycelium.link.last(mycelium.names.blobs, mycelium.names.chunk(ref.digest, 2))
     await mycelium.link.api(f"STREAM.MSG.DELETE.{mycelium.names.blobs}", {"seq": entry.seq})
+    # On this machine it is there as a file; without that, whoever wants it asks the store.
+    for file in client.place.values.glob(f"*/{ref.digest}"):
+        file.unlink()
     with pytest.raises(StoreCorrupt, match="part 3 of 7"):
         await client.fetch(ref)
-    # The worker that made the value has it as a file; without that, whoever takes the job asks.
-    for file in (client.place.state_dir / "values").glob(f"*/{ref.digest}"):
-        file.unlink()
     gates.open()
     await book.settled(run)
     event = run.state.jobs[2].event
     assert isinstance(event, Failed)
     assert event.failure.type == "StoreCorrupt"
     assert "part 3 of 7" in event.failure.message
+
+
+async def test_on_one_machine_a_value_moves_as_a_file(client, book, monkeypatch):
+    """The store has it too, but nobody reads it from there; a file that was altered does not count."""
+    large, shelf, asked = book.cell(LARGE)["Large"](), client.place.shelf, []
+    array = np.random.default_rng(8).random(MB)
+    run = await book.settled(await book.submit("beside", lambda: large.task_turn(array)))
+    given, made = run.graph.jobs[0].blobs[0], run.state.jobs[0].event.value
+    for ref in (given, made):
+        # One file: on the shelf, and at the worker that was given it or made it.
+        assert (shelf / ref.digest).stat().st_nlink >= 2
+        assert await (await client.mycelium.blobs())._has(ref.digest, -(-ref.size // CHUNK))
+    blobs = await client.mycelium.blobs()
+    send = blobs.link.send
+
+    async def noted(subject: str, *given: object):
+        asked.append(subject)
+        return await send(subject, *given)
+
+    monkeypatch.setattr(blobs.link, "send", noted)
+    assert np.array_equal(await book.value(run, 0), array[::-1])
+    assert not asked
+    (shelf / made.digest).write_bytes(b"x" * made.size)
+    assert np.array_equal(await book.value(run, 0), array[::-1])
+    assert asked
 
 
 async def test_a_store_that_was_lost_is_said_to_be(tree, client, book, gates, until):
