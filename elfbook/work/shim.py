@@ -240,7 +240,8 @@ class Shim:
                     finally:
                         hashing.join()
         except OSError:
-            os.unlink(path)  # on a full disk every byte counts
+            if os.path.exists(path):
+                os.unlink(path)  # on a full disk every byte counts
             raise
         return {"path": path, "digest": sha.hexdigest(), "size": size}
 

@@ -98,6 +98,10 @@ class Desk:
     deaths: list[str] = field(default_factory=list)
     count: int = 0
 
+    @property
+    def values(self) -> Path:
+        return self.folder.parent / "values"
+
     def learn(self, cell: str = CELL) -> None:
         self.kernel.learn(plain_revision(revision_of(cell)), [])
 
@@ -112,7 +116,9 @@ class Desk:
             on_output=lambda *heard: self.heard.append(heard),
             on_death=self.deaths.append,
             environment={**os.environ, **environment},
+            values=self.values,
         )
+        self.values.mkdir(exist_ok=True)
         await self.kernel.start()
         self.learn(cell)
         return self.kernel
