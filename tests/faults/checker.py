@@ -127,7 +127,8 @@ def trails_agree(
     """(iv) and (v), from what the jobs themselves wrote and returned."""
     wrong = []
     claims = Counter(fact.job for fact in facts if isinstance(fact.event, Claimed))
-    claims.subtract(fact.job for fact in facts if isinstance(fact.event, Released))
+    given_back = (fact for fact in facts if isinstance(fact.event, Released) and not fact.event.begun)
+    claims.subtract(fact.job for fact in given_back)
     begun = Counter(int(mark.word) for mark in marks if mark.what == "begin")
     for job, count in begun.items():
         if count > claims[job]:

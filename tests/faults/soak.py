@@ -8,7 +8,8 @@ A line a minute: runs, jobs and kills so far, and the memory (RSS, MB) of each r
 process of it. At the end the checker goes over every run, from a log that is read anew, and memory is
 judged: for each role, a straight line through the minutes after the first fifth must not rise by more
 than 10 % or 16 MB, whichever is more, over the whole time. The server is the exception: it holds an
-entry for each job's subject, which is meant to grow; it may rise by at most 1 KB a job that was run.
+entry for each job's subject, which is meant to grow; it may rise by at most 2 KB a job that was run:
+some 0.9 KB were seen to be in use for a job, and Go's collector lets a heap grow to twice what is in use.
 Processes that are killed begin anew, so a role's memory then shows what a fresh process needs
 with all that is stored; the client is never killed, and `--kill worker,kernel` spares all others.
 Exit code 1 when something did not hold. About half of two cores is used; --pace makes it less or more.
@@ -43,7 +44,7 @@ SETTLE_S = 240.0
 RISE, RISE_MB = 0.10, 16.0
 ENOUGH = 10
 """Minutes without which a straight line tells nothing: a server's heap goes up and down by 50 MB."""
-A_JOB = 1024
+A_JOB = 2048
 """Bytes by which the server may grow for each job that was run."""
 
 

@@ -16,7 +16,7 @@ import ground
 from checker import *
 from checker import ends_or_can_run, folded, never_two_at_once, parents_first, trails_agree
 from trails import Mark
-from elfbook.facts import Cancelled, Claimed, Stored, Succeeded
+from elfbook.facts import Cancelled, Claimed, Released, Stored, Succeeded
 from elfbook.model import ElfUse, Graph, JobSpec
 
 graph = Graph(elves=(ElfUse("Trail", "0"),), jobs=(JobSpec(0, "task_step", b""), JobSpec(0, "task_step", b"", parents=(0,))), result=b"")
@@ -53,6 +53,18 @@ CASES = {
     "a result made of something else": (
         "state, counted, _ = folded(graph, 'r', well)\nresults[1]['of'] = ['z']\n"
         "wrong = trails_agree(trail, counted, state, results)", "(iv)",
+    ),
+    "a job that was given back after it had begun": (
+        "given_back = Released('n', 1, 'w', begun=True)\n"
+        "twice = facts((0, claimed), (0, given_back), (0, claimed), (0, done), (1, claimed), (1, done))\n"
+        "state, counted, _ = folded(graph, 'r', twice)\n"
+        "wrong = trails_agree([mark('begin', 0, 'c'), *trail], counted, state, results)", "",
+    ),
+    "a job that had not begun when it was given back": (
+        "given_back = Released('n', 1, 'w')\n"
+        "twice = facts((0, claimed), (0, given_back), (0, claimed), (0, done), (1, claimed), (1, done))\n"
+        "state, counted, _ = folded(graph, 'r', twice)\n"
+        "wrong = trails_agree([mark('begin', 0, 'c'), *trail], counted, state, results)", "(v)",
     ),
     "an attempt that nobody claimed": (
         "state, counted, _ = folded(graph, 'r', well)\n"
