@@ -145,6 +145,15 @@ class SlotTaken(Struct, frozen=True):
     """Of the claim: the slot is taken for as long as that claim holds the job."""
 
 
+class Unreadable(Event, frozen=True):
+    """Stands for a message about many jobs that cannot be read; never stored. What it means for
+    which jobs only a run's state tells (log/doubt.py)."""
+
+    failure: Failure = Failure(type="", message="")
+    lot: int | None = None
+    """Whose claim it was; None for ends, of which nobody knows the lots."""
+
+
 AnyRecord = AnyEvent | ClaimedTogether | EndedTogether
 """What a message of the log can be."""
 

@@ -7,6 +7,7 @@ since a worker runs what they say.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -66,6 +67,10 @@ def digest_of(*buffers: bytes | memoryview) -> str:
 # ---------------------------------------------------------------------------- seals
 
 SEAL_BYTES = 32
+OTHER_KEY = (
+    "If another elfbook with another key uses the same server and namespace: give both the same key "
+    "file (ELFBOOK_KEY_FILE), or another namespace. Otherwise the store was tampered with or is damaged."
+)
 
 
 def seal(body: bytes, key: bytes) -> bytes:
@@ -79,10 +84,46 @@ def unseal(data: bytes, key: bytes, what: str) -> bytes:
     if not hmac.compare_digest(hmac.digest(key, body, "sha256"), bytes(data[:SEAL_BYTES])):
         raise Untrusted(
             f"{what} is not signed with this mycelium's key, so nothing of it was opened or run",
-            hint="Another elfbook with another key uses the same server and namespace; "
-            "give both the same key file (ELFBOOK_KEY_FILE), or another namespace.",
+            hint=OTHER_KEY,
         )
     return body
+
+
+RECORD_SEAL_BYTES = 16
+
+
+class RecordSeal:
+    """Binds a record to its place: a keyed hash of its subject, of what it was written over, and of its
+    body, which stands behind the body.
+
+    A sequence that is named as the one written over means one record only, so together with the
+    seals these names make a chain: no record can be altered, moved, left out or put in unnoticed.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        own = hashlib.sha256(key).digest()
+        self._begun = hashlib.blake2b(key=own, digest_size=RECORD_SEAL_BYTES, person=b"elfbook record")
+
+    def _of(self, body: bytes, subject: str, over: str) -> bytes:
+        made = self._begun.copy()
+        made.update(f"{subject}\n{over}\n".encode())
+        made.update(body)
+        return made.digest()
+
+    def put_on(self, body: bytes, subject: str, over: str) -> bytes:
+        """The body with its seal. `over` is what the headers say that it is written over."""
+        return body + self._of(body, subject, over)
+
+    def take_off(self, data: bytes, subject: str, over: str, what: str = "a record") -> bytes:
+        """The body; Untrusted unless it was sealed with this key for this very place."""
+        body = data[:-RECORD_SEAL_BYTES]
+        if hmac.compare_digest(self._of(body, subject, over), data[-RECORD_SEAL_BYTES:]):
+            return body
+        why = "was altered or moved in the store, or written by someone without this mycelium's key"
+        with contextlib.suppress(StoreCorrupt):
+            decode(data, object)  # all of it is one value, and nothing stands behind that
+            why = "bears no seal: it was written by another program, or by an elfbook that knew no seals"
+        raise Untrusted(f"{what} {why}", hint=OTHER_KEY)
 
 
 def encode_sealed(value: object, key: bytes) -> bytes:
@@ -213,6 +254,12 @@ class Names:
         if not number.isdecimal() or rest[-1].startswith("-"):
             raise ValueError(subject)
         return f"{flow}.{number}", -1 if rest[-1] in ("claims", "ends") else int(rest[-1])
+
+    @staticmethod
+    def lot_of(subject: str) -> int | None:
+        """The lot whose claims are at a subject of the JOBS stream; None for other subjects."""
+        *_, lot, last = subject.split(".")
+        return int(lot) if last == "claims" and lot.isdecimal() else None
 
     @staticmethod
     def run_of(subject: str) -> str:

@@ -19,6 +19,7 @@ from elfbook.store.link import Entry
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json
 from elfbook.store.server import ensure_server, stop_server
+from elfbook.wire import RECORD_SEAL_BYTES
 
 FEW = 50
 
@@ -42,7 +43,7 @@ class Reading:
 
     @property
     def seen(self) -> list[bytes]:
-        return [entry.data for entry in self.entries]
+        return [entry.data[:-RECORD_SEAL_BYTES] for entry in self.entries]
 
     async def end(self) -> None:
         self.task.cancel()
@@ -136,7 +137,7 @@ async def test_reading_up_to_the_end_ends(mycelium) -> None:
 
     async def everything(**options: object) -> list[bytes]:
         follower = Follower(mycelium.link, names.jobs, (names.every_job,), stop_at_end=True, **options)
-        return [entry.data async for batch in follower.batches() for entry in batch]
+        return [mycelium.unsealed(entry) async for batch in follower.batches() for entry in batch]
 
     assert await everything() == []
     said = await add(mycelium, 0, 30)
@@ -203,7 +204,7 @@ async def test_a_gap_is_noticed_and_read_again(mycelium, until) -> None:
 
     def lossy(message) -> None:
         """The tenth record is lost on its way, once."""
-        if message.data == b"10" and not dropped:
+        if message.data[:-RECORD_SEAL_BYTES] == b"10" and not dropped:
             dropped.append(message)
         else:
             received(message)

@@ -33,14 +33,14 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "evaluate", "making", "plain", "values", "nodes", "elves", "expr", "graph", "trace",
     ),
     "log": (
-        "states", "fold", "deadlines", "reach", "lineup", "snapshot",
+        "states", "fold", "doubt", "deadlines", "reach", "lineup", "snapshot",
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
         "view", "textform", "page", "report",
     ),
     "store": (
-        "beside", "greeting", "link", "address", "marks", "streams", "pressure", "writer", "aside", "blobs", "follow",
+        "beside", "greeting", "messages", "link", "address", "marks", "streams", "pressure", "writer", "aside", "blobs", "follow",
         "shelf", "ground", "mycelium", "place", "server", "graphstore",
     ),
     "work": (

@@ -220,7 +220,7 @@ async def found(place: Place) -> bytes | None:
     mycelium = await opened(place)
     entry = await mycelium.link.last(mycelium.names.jobs, mycelium.names.job("crawl.1", 1))
     await mycelium.close()
-    return entry and entry.data
+    return entry and mycelium.unsealed(entry)
 
 
 async def test_a_restart_keeps_port_password_and_data(place: Place) -> None:

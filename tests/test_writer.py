@@ -7,7 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -66,7 +66,7 @@ class Deaf:
 
 @pytest.fixture(params=[True, False], ids=["batches", "singly"])
 async def writer(mycelium: Mycelium, request: pytest.FixtureRequest) -> AsyncIterator[Writer]:
-    made = Writer(mycelium.link, mycelium.names.jobs, Pressure(), atomic=request.param)
+    made = Writer(mycelium.link, mycelium.names.jobs, Pressure(), mycelium.seal, atomic=request.param)
     made.start()
     yield made
     await made.close()
@@ -77,7 +77,9 @@ def subject(mycelium: Mycelium, job: int) -> str:
 
 
 async def records(mycelium: Mycelium) -> list[Entry]:
-    return [entry async for entry in mycelium.read(mycelium.names.jobs, f"elf.{mycelium.names.namespace}.>")]
+    """All that is stored, without the seals, which are right."""
+    entries = mycelium.read(mycelium.names.jobs, f"elf.{mycelium.names.namespace}.>")
+    return [replace(entry, data=mycelium.unsealed(entry)) async for entry in entries]
 
 
 async def outcomes(futures: list[asyncio.Future]) -> list[int | BaseException]:
@@ -121,7 +123,7 @@ async def test_of_two_at_once_one_wins(writer: Writer, mycelium: Mycelium) -> No
 
 
 async def test_two_writers_on_one_record_agree_on_the_winner(mycelium: Mycelium) -> None:
-    writers = [Writer(mycelium.link, mycelium.names.jobs, Pressure()) for _ in range(3)]
+    writers = [Writer(mycelium.link, mycelium.names.jobs, Pressure(), mycelium.seal) for _ in range(3)]
     for each in writers:
         each.start()
     futures = [
@@ -151,7 +153,7 @@ async def test_a_job_and_what_its_elf_keeps_are_stored_together_or_not_at_all(my
 @pytest.mark.parametrize(("count", "losses"), [(1, 1), (3, 2), (SINGLY + 10, 1), (SINGLY + 10, 5)])
 async def test_a_lost_answer_is_read_back(mycelium: Mycelium, count: int, losses: int) -> None:
     """Whoever wrote hears that it is stored; nothing is stored twice, or refused as one's own rival."""
-    writer = Writer(Deaf(mycelium.link, losses), mycelium.names.jobs, Pressure())
+    writer = Writer(Deaf(mycelium.link, losses), mycelium.names.jobs, Pressure(), mycelium.seal)
     writer.start()
     seqs = await outcomes([writer.write(subject(mycelium, job), b"%d" % job, 0) for job in range(count)])
     assert {entry.subject: entry.seq for entry in await records(mycelium)} == {
@@ -162,7 +164,7 @@ async def test_a_lost_answer_is_read_back(mycelium: Mycelium, count: int, losses
 
 
 async def test_a_lost_answer_of_a_pair_is_read_back(mycelium: Mycelium) -> None:
-    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure())
+    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure(), mycelium.seal)
     writer.start()
     pair = ((subject(mycelium, 1), b"done", 0), (mycelium.names.keep("animals"), b"one", None))
     seq = await writer.write_all(pair)
@@ -181,7 +183,7 @@ async def test_a_batch_that_is_cut_is_written_again(mycelium: Mycelium) -> None:
             if self.cuts < 0:
                 await super().publish(*given)
 
-    writer = Writer(Cut(mycelium.link, 0), mycelium.names.jobs, Pressure())
+    writer = Writer(Cut(mycelium.link, 0), mycelium.names.jobs, Pressure(), mycelium.seal)
     writer.start()
     pair = ((subject(mycelium, 1), b"done", 0), (mycelium.names.keep("animals"), b"one", None))
     seq = await writer.write_all(pair)
@@ -199,7 +201,7 @@ async def test_a_lost_answer_is_read_back_though_others_have_written_since(mycel
     async def another() -> None:
         await mycelium.jobs.write(own, b"another's", None)
 
-    writer = Writer(Deaf(mycelium.link, 1, between=another), names.jobs, Pressure())
+    writer = Writer(Deaf(mycelium.link, 1, between=another), names.jobs, Pressure(), mycelium.seal)
     writer.start()
     seq = await writer.write(own, b"mine", expect)
     assert [(entry.seq, entry.data) for entry in await records(mycelium)] == [
@@ -226,7 +228,7 @@ async def test_a_claim_of_a_lot_expects_that_nothing_was_stored_about_it(
 
 async def test_a_lost_refusal_is_still_a_conflict(mycelium: Mycelium) -> None:
     await mycelium.jobs.write(subject(mycelium, 1), b"another's", 0)
-    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure())
+    writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure(), mycelium.seal)
     writer.start()
     with pytest.raises(Conflict):
         await writer.write(subject(mycelium, 1), b"mine", 0)
@@ -236,7 +238,7 @@ async def test_a_lost_refusal_is_still_a_conflict(mycelium: Mycelium) -> None:
 async def test_a_stream_that_is_not_there_is_named_in_the_end(mycelium: Mycelium, monkeypatch) -> None:
     monkeypatch.setattr("elfbook.store.pressure.GONE_S", 0.5)
     deaf = Deaf(mycelium.link, 1000)
-    writer = Writer(deaf, "ELF_nothing_JOBS", Pressure())
+    writer = Writer(deaf, "ELF_nothing_JOBS", Pressure(), mycelium.seal)
     writer.start()
     with pytest.raises(StoreRegressed, match="gone.*ELF_nothing_JOBS"):
         await writer.write("elf.nothing.job.crawl.1.1", b"x", 0)
@@ -293,7 +295,7 @@ async def test_a_record_above_the_servers_limit_fails_alone(writer: Writer, myce
 
 
 async def test_closing_tells_those_who_wait(mycelium: Mycelium) -> None:
-    writer = Writer(mycelium.link, mycelium.names.jobs, Pressure())  # never started: all of them wait
+    writer = Writer(mycelium.link, mycelium.names.jobs, Pressure(), mycelium.seal)  # never started: all of them wait
     futures = [writer.write(subject(mycelium, job), b"x", 0) for job in range(10)]
     await writer.close()
     assert all(isinstance(result, Unanswered) for result in await outcomes(futures))

@@ -145,7 +145,7 @@ class Watched:
             return
         self._facts_to = entry.seq
         facts = self.mycelium.facts(entry)[1]
-        for stored in self.mycelium.within(facts, self.run, len(self.state.jobs)):
+        for stored in self.mycelium.within(facts, self.run, self.state):
             now = self.state.jobs[stored.job]
             before = now.state
             fold(self.state, stored)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from elfbook.model import Settled
 from elfbook.store.marks import Mark, Marks, RunMark, ranges, runs_hit
 from elfbook.store.mycelium import Mycelium
-from elfbook.wire import decode
 from elfbook.words import count, listing
 
 REMEMBERED = 1000
@@ -29,7 +27,7 @@ async def runs_now(mycelium: Mycelium, before: Marks, now: dict[str, Mark]) -> M
             with mycelium.setting_aside(entry):
                 if entry.subject.split(".")[2] == "run":
                     runs[mycelium.manifest_of(entry).run] = RunMark(manifest=entry.seq)
-                elif (note := decode(entry.data, Settled)).run in runs:
+                elif (note := mycelium.settled_of(entry)).run in runs:
                     mark = runs[note.run]
                     runs[note.run] = RunMark(mark.manifest, mark.last, settled=bool(note.counts))
     grown = names.jobs not in before.streams or before.streams[names.jobs].last != now[names.jobs].last

@@ -105,16 +105,16 @@ class Placement:
             return self.holders[name]
         names = self.mycelium.names
         while True:
-            entry = await self.mycelium.link.last(names.jobs, names.holder(name))
-            if entry is not None and entry.data.decode(errors="replace") in self.beats:
-                self.holders[name] = entry.data.decode(errors="replace")
-                return self.holders[name]
+            holder, seq = await self.mycelium.holder(name)
+            if holder in self.beats:
+                self.holders[name] = holder
+                return holder
             chosen = self._choose(name, pool)
             if chosen is None:
                 return None
             self._promised[name] = chosen
             try:
-                await self.mycelium.jobs.write(names.holder(name), chosen.encode(), entry.seq if entry else 0)
+                await self.mycelium.jobs.write(names.holder(name), chosen.encode(), seq)
             except Conflict:
                 continue  # another scheduler was faster: its choice counts
             finally:

@@ -160,6 +160,7 @@ class Scheduler:
                     continue
                 if isinstance(facts[0].event, Claimed):
                     self.placement.expect(facts[0].event.worker)
+                self.uptake.look_back(card, entry, facts)
                 folded, actions = self.uptake.fold(card, facts)
                 touched.setdefault(run, []).extend(actions)
                 for stored in folded:
@@ -171,9 +172,8 @@ class Scheduler:
             await self.feed.fill()
 
     def _hear_slot(self, entry: Entry) -> None:
-        with self.mycelium.setting_aside(entry):
-            slot, record = self.mycelium.slot_taken(entry)
-            self.feed.hear_slot(slot, entry.seq, record)
+        slot, record = self.mycelium.slot_taken(entry)
+        self.feed.hear_slot(slot, entry.seq, record)
 
     def _note_if_settled(self, card: Card) -> None:
         if not card.state.settled:

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from elfbook.errors import InternalError, StoreCorrupt, Untrusted
-from elfbook.facts import Stored
+from elfbook.facts import LOT, Stored
 from elfbook.host.card import Card
 from elfbook.host.snapshots import Snapshots
 from elfbook.log.fold import Action, fold, start
 from elfbook.model import Graph, Manifest, Settled
 from elfbook.store.graphstore import graph_of
+from elfbook.store.messages import Among, Entry
 from elfbook.store.mycelium import Mycelium
 
 log = logging.getLogger("elfbook")
@@ -116,12 +117,40 @@ class Uptake:
         names = self.mycelium.names
         first = head.upto + 1 if head else 1
         async for entry in self.mycelium.read(names.jobs, names.jobs_of(manifest.run), start=first):
-            self.fold(card, self.mycelium.facts(entry)[1])
+            facts = self.mycelium.facts(entry)[1]
+            self.look_back(card, entry, facts)
+            self.fold(card, facts)
         return card
+
+    def look_back(self, card: Card, entry: Entry, facts: list[Stored]) -> None:
+        """Note what is not there that a record was written over, before the record is folded.
+
+        The server compares what each write expects with what is there. So if that is not what the fold
+        has seen, a record is gone since then, or one was put there behind the server's back.
+        """
+        over, state = entry.over, card.state
+        if over is None or not facts or not 0 <= facts[0].job < len(state.jobs):
+            return
+        job = facts[0].job
+        now, lot = state.jobs[job], state.lots[job // LOT]
+        among = isinstance(over, Among)
+        seq, newest, upto = (over.seq, lot, lot) if among else (over, now.seq, now.upto)
+        if seq == newest or entry.seq <= upto:
+            return
+        whose = entry.subject if not among else over.subjects
+        self.mycelium.set_aside(
+            Entry(whose, b"", max(seq, newest)),
+            f"it is gone: record {entry.seq} was written over it"
+            if seq > newest
+            else f"record {entry.seq} was not written over it, and should have been",
+        )
 
     def fold(self, card: Card, facts: list[Stored]) -> tuple[list[Stored], list[Action]]:
         """Those of the facts that are about jobs of the run, and what has become due by them."""
-        facts = self.mycelium.within(facts, card.run, len(card.state.jobs))
-        card.facts += len(facts)
-        card.upto = max([card.upto, *(stored.seq for stored in facts[-1:])])
-        return facts, [action for stored in facts for action in fold(card.state, stored)]
+        folded, actions = [], []
+        for stored in self.mycelium.within(facts, card.run, card.state):
+            folded.append(stored)
+            actions += fold(card.state, stored)
+        card.facts += len(folded)
+        card.upto = max([card.upto, *(stored.seq for stored in folded[-1:])])
+        return folded, actions

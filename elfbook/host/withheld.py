@@ -40,7 +40,7 @@ async def _folded(mycelium: Mycelium, manifest: Manifest) -> RunState:
     state = start(await graph_of(mycelium, manifest), manifest.run)
     names = mycelium.names
     async for entry in mycelium.read(names.jobs, names.jobs_of(manifest.run)):
-        for stored in mycelium.within(mycelium.facts(entry)[1], manifest.run, len(state.jobs)):
+        for stored in mycelium.within(mycelium.facts(entry)[1], manifest.run, state):
             fold(state, stored)
     return state
 

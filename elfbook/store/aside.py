@@ -11,11 +11,11 @@ import logging
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from elfbook.errors import MyceliumError
-from elfbook.facts import Failed, Stored
+from elfbook.errors import MyceliumError, Untrusted
+from elfbook.facts import Failed, Stored, Unreadable
 from elfbook.model import Failure, Struct
-from elfbook.store.link import Entry, Link, Message, Unanswered
-from elfbook.store.writer import EXPECT
+from elfbook.store.link import Link, Unanswered
+from elfbook.store.messages import EXPECT, Entry, Message
 from elfbook.wire import Names, encode
 
 log = logging.getLogger("elfbook")
@@ -40,12 +40,17 @@ class Aside(Struct, frozen=True):
         return f"{self.subject}{place}: {self.reason}"
 
 
-def damaged(job: int, entry: Entry, reason: str) -> Stored:
-    """The fact that stands for a job's record that cannot be read: it ends the job, by name.
+def damaged(job: int, lot: int | None, entry: Entry, error: Exception) -> Stored:
+    """The fact that stands for a record that cannot be read: it ends its job, by name.
 
     Its place in the log is that of the record, so whoever opens the job again writes over it.
+    Without a job it is about many, of a lot or of the run.
     """
-    failure = Failure(type="StoreCorrupt", message=f"record {entry.seq} of this job was set aside: {reason}")
+    kind = "Untrusted" if isinstance(error, Untrusted) else "StoreCorrupt"
+    if job < 0:
+        failure = Failure(type=kind, message=f"record {entry.seq} was set aside: {error}")
+        return Stored(job, entry.seq, entry.at, Unreadable("", 0, failure, lot))
+    failure = Failure(type=kind, message=f"record {entry.seq} of this job was set aside: {error}")
     return Stored(job, entry.seq, entry.at, Failed("", 0, failure, "refused", final=True))
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from elfbook.errors import MyceliumError, StoreCorrupt, StoreRegressed
 from elfbook.store.link import NOT_FOUND, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
+from elfbook.store.messages import EXPECT
 from elfbook.store.pressure import GONE, Gauge
-from elfbook.store.writer import EXPECT
 from elfbook.wire import Names
 
 Buffer = bytes | bytearray | memoryview

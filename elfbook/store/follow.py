@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreCorrupt, StoreRegressed
-from elfbook.store.link import NOT_FOUND, Entry, Link, Message, Refused, Unanswered
-from elfbook.store.writer import EXPECT, EXPECT_AMONG
+from elfbook.store.link import NOT_FOUND, Link, Refused, Unanswered
+from elfbook.store.messages import Entry, Message
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 3.5
@@ -46,12 +46,6 @@ def place_of(reply: str) -> tuple[int, int, float, int]:
     return int(tokens[start]), int(tokens[start + 1]), int(tokens[start + 2]) / NANO, int(tokens[start + 3])
 
 
-def over_in(headers: dict[str, str]) -> int | None:
-    """The record of its own subject that a message was to be written over."""
-    text = headers.get(EXPECT, "")
-    return int(text) if text.isdecimal() and EXPECT_AMONG not in headers else None
-
-
 def pull_of(count: int) -> bytes:
     """A request for so many messages, with a heartbeat while there are none."""
     expires, heartbeat = int(PULL_EXPIRES_S * NANO), int(HEARTBEAT_S * NANO)
@@ -71,8 +65,6 @@ class Follower:
     """Begin with only the newest message of each subject."""
     stop_at_end: bool = False
     """End when everything stored at the time of the call has been given."""
-    chained: bool = False
-    """Give with each entry the record that it was written over, as its writer named it."""
     seen: int = 0
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once it is settled from where on it follows."""
@@ -247,8 +239,7 @@ class Follower:
         if seq <= self.seen:
             return  # the consumer before this one had still brought it
         self.seen = seq
-        over = over_in(message.headers or {}) if self.chained else None
-        self._entries.append(Entry(message.subject, message.data, seq, at, pending, over))
+        self._entries.append(Entry(message.subject, message.data, seq, at, pending, message.headers))
         self._woken.set()
 
 

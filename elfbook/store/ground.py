@@ -20,13 +20,14 @@ from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
 from elfbook.store.follow import RETRY_S, Follower
 from elfbook.store.greeting import no_jetstream, shown
-from elfbook.store.link import TOO_MUCH, Entry, Link, Message, Refused, Unanswered
+from elfbook.store.link import TOO_MUCH, Link, Refused, Unanswered
 from elfbook.store.marks import Mark
+from elfbook.store.messages import Entry, Message, told_in
 from elfbook.store.pressure import Pressure, no_room
 from elfbook.store.shelf import SHELVED_FROM, Shelf, Spool
 from elfbook.store.streams import Streams
 from elfbook.store.writer import Writer
-from elfbook.wire import Names, digest_of, encode
+from elfbook.wire import Names, RecordSeal, digest_of, encode
 
 ATOMIC_SINCE = (2, 12, 1)
 COMPLAIN_S = 2.0
@@ -50,6 +51,8 @@ class Ground:
     """What keeps the store from taking more, if anything does."""
     jobs: Writer
     runs: Writer
+    seal: RecordSeal
+    """What each record in JOBS and RUNS bears."""
     shelf: Shelf | None = None
     """Where processes of this machine leave large values for each other, if they do."""
     epoch: int = 0
@@ -85,7 +88,7 @@ class Ground:
         names = Names(namespace)
         version = link.nc.connected_server_version
         atomic = (version.major, version.minor, version.patch) >= ATOMIC_SINCE
-        pressure = Pressure()
+        pressure, seal = Pressure(), RecordSeal(key)
         made = cls(
             name=name,
             link=link,
@@ -96,8 +99,9 @@ class Ground:
             streams=Streams(link, names, atomic),
             asides=Asides(link, names),
             pressure=pressure,
-            jobs=Writer(link, names.jobs, pressure, atomic),
-            runs=Writer(link, names.runs, pressure, atomic),
+            jobs=Writer(link, names.jobs, pressure, seal, atomic),
+            runs=Writer(link, names.runs, pressure, seal, atomic),
+            seal=seal,
             shelf=Shelf(shelf) if shelf else None,
             _locate=locate,
         )
@@ -159,6 +163,10 @@ class Ground:
         not promise that: a server that has just started may not know its newest records yet.
         """
         return await self.jobs.write(self.names.barrier, b"", None)
+
+    def unsealed(self, entry: Entry, what: str = "a record") -> bytes:
+        """The body of a record of JOBS or RUNS; Untrusted unless it is what was written there, over that."""
+        return self.seal.take_off(entry.data, entry.subject, told_in(entry.headers), what)
 
     # ------------------------------------------------------------------ what is of no use
 

@@ -23,6 +23,7 @@ from nats.aio.client import Client
 
 from elfbook.errors import AccessDenied, MyceliumError
 from elfbook.store.greeting import check_server, credentials_in, not_allowed, not_let_in, what_is_there
+from elfbook.store.messages import Entry, Message, headers_in
 
 log = logging.getLogger("elfbook")
 
@@ -57,28 +58,6 @@ class Refused(Exception):
 
 class Unanswered(Exception):
     """No reply came: the write may or may not have happened."""
-
-
-@dataclass(slots=True, frozen=True)
-class Message:
-    subject: str
-    data: bytes
-    reply: str = ""
-    headers: dict[str, str] | None = None
-
-
-@dataclass(slots=True, frozen=True)
-class Entry:
-    """One stored message with its place in its stream."""
-
-    subject: str
-    data: bytes
-    seq: int
-    at: float = 0.0
-    pending: int = 0
-    """Messages behind it when it was sent; 0 means that this was the newest."""
-    over: int | None = None
-    """The record of its subject that it was written over, if it was read with that."""
 
 
 class NatsClient(Client):
@@ -384,7 +363,8 @@ class Link:
             raise
         message = answer["message"]
         at = datetime.fromisoformat(message["time"]).timestamp()
-        return Entry(message["subject"], base64.b64decode(message.get("data", "")), message["seq"], at)
+        data, headers = (base64.b64decode(message.get(part, "")) for part in ("data", "hdrs"))
+        return Entry(message["subject"], data, message["seq"], at, headers=headers_in(headers))
 
 
 async def _abandon(nc: NatsClient) -> None:

@@ -19,20 +19,32 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from elfbook.errors import MyceliumError, StoreCorrupt
-from elfbook.facts import AnyEvent, Claimed, ClaimedTogether, EndedTogether, SlotTaken, Stored, told
+from elfbook.errors import MyceliumError, StoreCorrupt, Untrusted
+from elfbook.facts import (
+    AnyEvent,
+    Claimed,
+    ClaimedTogether,
+    EndedTogether,
+    SlotTaken,
+    Stored,
+    Unreadable,
+    told,
+)
+from elfbook.log.doubt import in_doubt
+from elfbook.log.fold import RunState
 from elfbook.model import Beat, Dispatch, LotOffer, Manifest, Output, Settled
 from elfbook.store.address import Address, read_durability
 from elfbook.store.aside import damaged
 from elfbook.store.follow import FROM_NOW, Follower, Taker
 from elfbook.store.ground import Ground
-from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Entry, Message, Refused, refusal
+from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Refused, refusal
 from elfbook.store.marks import Chain, Missing
-from elfbook.store.writer import Among, Conflict
-from elfbook.wire import decode, decode_record, decode_sealed, encode, encode_sealed
+from elfbook.store.messages import Among, Entry, Message
+from elfbook.store.writer import Conflict
+from elfbook.wire import decode, decode_record, encode, encode_sealed
 
 log = logging.getLogger("elfbook")
 
@@ -50,11 +62,15 @@ class Mycelium(Ground):
 
     async def add_run(self, manifest: Manifest, expect: int) -> int:
         """Holds afterwards: the run exists. Conflict when the flow has a newer run than `expect`."""
-        return await self.runs.write(self.names.run(manifest.flow), encode_sealed(manifest, self.key), expect)
+        return await self.runs.write(self.names.run(manifest.flow), encode(manifest), expect)
 
     def manifest_of(self, entry: Entry) -> Manifest:
-        """The manifest in an entry of RUNS; Untrusted unless it is signed with this mycelium's key."""
-        return decode_sealed(entry.data, Manifest, self.key, "a run's manifest")
+        """The manifest in an entry of RUNS; Untrusted unless it bears this mycelium's seal."""
+        return decode(self.unsealed(entry, "a run's manifest"), Manifest)
+
+    def settled_of(self, entry: Entry) -> Settled:
+        """The note in an entry of RUNS."""
+        return decode(self.unsealed(entry), Settled)
 
     async def all_runs(self) -> tuple[list[Manifest], dict[str, Settled]]:
         """Every manifest, oldest first, and the end of each run that has ended."""
@@ -75,7 +91,7 @@ class Mycelium(Ground):
         ends = []
         async for entry in self.read(self.names.runs, self.names.every_settled, last_only=True):
             with self.setting_aside(entry):
-                ends.append(decode(entry.data, Settled))
+                ends.append(self.settled_of(entry))
         return {note.run: note for note in ends if note.counts}
 
     async def note_settled(self, note: Settled) -> None:
@@ -86,7 +102,10 @@ class Mycelium(Ground):
         subject, knows = self.names.settled(note.run), (note.upto, not note.counts)
         while True:
             entry = await self.link.last(self.names.runs, subject)
-            there = decode(entry.data, Settled) if entry else None
+            there = None
+            if entry is not None:
+                with self.setting_aside(entry):  # what cannot be read is written over
+                    there = self.settled_of(entry)
             if there is not None and (there.upto, not there.counts) >= knows:
                 return
             with contextlib.suppress(Conflict):  # another note was stored meanwhile: look at that one
@@ -137,11 +156,21 @@ class Mycelium(Ground):
     async def kept(self, elf_name: str) -> tuple[bytes | None, int]:
         """What a named elf keeps, and the sequence of that; (None, 0) when it keeps nothing yet."""
         entry = await self.link.last(self.names.jobs, self.names.keep(elf_name))
-        return (entry.data, entry.seq) if entry else (None, 0)
+        return (self.unsealed(entry, f"what {elf_name} keeps"), entry.seq) if entry else (None, 0)
+
+    async def holder(self, elf_name: str) -> tuple[str, int]:
+        """The worker that has a named elf, and the sequence of the record that says so; ("", 0) for none."""
+        entry = await self.link.last(self.names.jobs, self.names.holder(elf_name))
+        worker = ""
+        if entry is not None:
+            with self.setting_aside(entry):
+                worker = self.unsealed(entry).decode(errors="replace")
+        return worker, entry.seq if entry else 0
 
     async def last_event(self, run: str, job: int) -> tuple[AnyEvent, int] | None:
+        """What a job's own newest record says."""
         entry = await self.link.last(self.names.jobs, self.names.job(run, job))
-        return (decode_record(entry.data), entry.seq) if entry else None
+        return (self.facts(entry)[1][0].event, entry.seq) if entry else None
 
     async def end_of(self, stream: str) -> int:
         """The newest sequence of a stream."""
@@ -164,10 +193,10 @@ class Mycelium(Ground):
         """Records of JOBS that are gone, as those tell that were written over them. Reads all of it."""
         chain = Chain()
         names = self.names
-        follower = Follower(self.link, names.jobs, (names.everything,), stop_at_end=True, chained=True)
+        follower = Follower(self.link, names.jobs, (names.everything,), stop_at_end=True)
         async for batch in follower.batches():
             for entry in batch:
-                chain.take(entry.subject, entry.seq, entry.over)
+                chain.take(entry.subject, entry.seq, entry.over if isinstance(entry.over, int) else None)
         return chain.missing
 
     def slots(self) -> AsyncIterator[Entry]:
@@ -175,8 +204,11 @@ class Mycelium(Ground):
         return self.read(self.names.jobs, self.names.every_slot, last_only=True)
 
     def slot_taken(self, entry: Entry) -> tuple[tuple[str, int], SlotTaken]:
-        """A slot's record, and which slot's."""
-        return self.names.slot_of(entry.subject), decode(entry.data, SlotTaken)
+        """A slot's record, and which slot's. One that cannot be read stands for no job: the slot is free."""
+        record = SlotTaken(run="", job=-1, nonce="")
+        with self.setting_aside(entry):
+            record = decode(self.unsealed(entry), SlotTaken)
+        return self.names.slot_of(entry.subject), record
 
     def follow_runs(self, start: int = 1) -> Follower:
         return Follower(self.link, self.names.runs, (self.names.every_run,), start=start)
@@ -189,20 +221,22 @@ class Mycelium(Ground):
             self.set_aside(entry, "its subject names no job")
             return "", []
         try:
-            return run, told(decode_record(entry.data), job, entry.seq, entry.at)
-        except (StoreCorrupt, IndexError) as error:
+            return run, told(decode_record(self.unsealed(entry)), job, entry.seq, entry.at)
+        except (StoreCorrupt, Untrusted, IndexError) as error:
             self.set_aside(entry, str(error))
-            return run, [] if job < 0 else [damaged(job, entry, str(error))]
+            return run, [damaged(job, self.names.lot_of(entry.subject), entry, error)]
 
-    def within(self, facts: list[Stored], run: str, jobs: int) -> list[Stored]:
-        """The facts about jobs that the run has; others are set aside."""
-        if all(0 <= stored.job < jobs for stored in facts):
-            return facts
+    def within(self, facts: list[Stored], run: str, state: RunState) -> Iterator[Stored]:
+        """The facts about jobs that the run has, each to be folded before the next; others are set aside."""
+        jobs = len(state.jobs)
         for stored in facts:
-            if not 0 <= stored.job < jobs:
+            if 0 <= stored.job < jobs:
+                yield stored
+            elif isinstance(stored.event, Unreadable):
+                yield from in_doubt(state, stored)
+            else:
                 found = Entry(self.names.job(run, stored.job), b"", stored.seq)
                 self.set_aside(found, f"{run} has {jobs} jobs")
-        return [stored for stored in facts if 0 <= stored.job < jobs]
 
     # ------------------------------------------------------------------ offers
 

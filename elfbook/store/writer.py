@@ -13,11 +13,12 @@ import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from elfbook.errors import AccessDenied, MyceliumError
 from elfbook.store.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
+from elfbook.store.messages import Among, Expected, headers_of, told_in
 from elfbook.store.pressure import Gauge, Pressure
+from elfbook.wire import RecordSeal
 
 BATCH_MESSAGES = 400
 """The server's limit is 1,000 messages a batch."""
@@ -26,34 +27,14 @@ SINGLY = 4
 """Up to this many waiting writes go out one by one: a batch has a fixed cost of 3 to 4 ms."""
 UNITS_IN_FLIGHT = 2
 BATCH_INCOMPLETE = 10176
-EXPECT = "Nats-Expected-Last-Subject-Sequence"
-EXPECT_AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
 class Conflict(Exception):
     """The subject's last record is not the one that was expected."""
 
 
-class Among(NamedTuple):
-    """Expect that `seq` is the last sequence of all these subjects, a pattern, and not of one's own only."""
-
-    subjects: str
-    seq: int
-
-
-Expected = int | Among | None
-"""A subject's last sequence, 0 for nothing stored yet; None to store whatever is there."""
 Record = tuple[str, bytes, Expected]
 """Subject, data, and what is expected."""
-
-
-def headers_of(expect: Expected) -> dict[str, str]:
-    """The headers by which the server checks what is expected."""
-    if expect is None:
-        return {}
-    if isinstance(expect, Among):
-        return {EXPECT: str(expect.seq), EXPECT_AMONG: expect.subjects}
-    return {EXPECT: str(expect)}
 
 
 @dataclass(slots=True, eq=False)
@@ -71,11 +52,12 @@ class Write:
 
 @dataclass(eq=False)
 class Writer:
-    """Stores records in one stream; each write is all or nothing and compare-and-set."""
+    """Stores records in one stream, sealed; each write is all or nothing and compare-and-set."""
 
     link: Link
     stream: str
     pressure: Pressure
+    seal: RecordSeal
     atomic: bool = True
     """False on servers before 2.12.1, which know no atomic batches."""
     gauge: Gauge = field(init=False)
@@ -107,7 +89,11 @@ class Writer:
 
     def write_all(self, messages: tuple[Record, ...]) -> asyncio.Future:
         """The first message's sequence once all of them are stored, or Conflict and none is."""
-        write = Write(messages, asyncio.get_running_loop().create_future())
+        sealed = tuple(
+            (subject, self.seal.put_on(data, subject, told_in(headers_of(expect))), expect)
+            for subject, data, expect in messages
+        )
+        write = Write(sealed, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
         self._woken.set()
         return write.done

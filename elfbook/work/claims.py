@@ -111,6 +111,4 @@ class Claims:
         name = dispatch.elf.name
         if not name or name in self.names:
             return True
-        names = self.mycelium.names
-        entry = await self.mycelium.link.last(names.jobs, names.holder(name))
-        return entry is not None and entry.data.decode(errors="replace") == self.worker
+        return (await self.mycelium.holder(name))[0] == self.worker

@@ -114,8 +114,8 @@ class Fencing:
         self.bench.stop_job(held, "fenced")
 
     async def _look_at_elf(self, name: str) -> None:
-        entry = await self.mycelium.link.last(self.mycelium.names.jobs, self.mycelium.names.holder(name))
-        if entry is not None and entry.data.decode(errors="replace") != self.worker:
+        holder, seq = await self.mycelium.holder(name)
+        if seq and holder != self.worker:
             self.forget([name])
 
     async def keep_looking(self) -> None:

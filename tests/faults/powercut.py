@@ -41,7 +41,7 @@ from elfbook.store import server
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
-from elfbook.wire import digest_of, encode
+from elfbook.wire import RECORD_SEAL_BYTES, digest_of, encode
 
 IMAGE_MB = 256
 ROUND = 5
@@ -129,7 +129,7 @@ async def found_on(place: Place, load: tuple[dict, dict, list]) -> Instant:
         names = mycelium.names
         there: dict[int, tuple[str, bytes]] = {}
         async for entry in mycelium.read(names.jobs, names.every_job, f"elf.{names.namespace}.keep.>"):
-            there[entry.seq] = (entry.subject, entry.data)
+            there[entry.seq] = (entry.subject, entry.data[:-RECORD_SEAL_BYTES])
         for seq, record in records.items():
             seen.lost += seq not in there
             seen.altered += seq in there and there[seq] != record

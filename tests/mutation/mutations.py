@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 FOLD = ("tests/test_fold.py", "tests/test_fold_runs.py")
 WRITER = ("tests/test_writer.py",)
+SEALS = ("tests/simulation/test_seals.py",)
 HISTORIES = 100
 """Most that are told to find one that goes wrong."""
 
@@ -34,14 +35,14 @@ MUTATIONS = (
     # ------------------------------------------------------------------ compare-and-set
     m(
         "A record names the one that it follows",
-        "store/writer.py",
+        "store/messages.py",
         "    return {EXPECT: str(expect)}\n",
         "    return {}\n",
         *WRITER,
     ),
     m(
         "A claim of many expects the last message of the whole lot, not of its own subject",
-        "store/writer.py",
+        "store/messages.py",
         "return {EXPECT: str(expect.seq), EXPECT_AMONG: expect.subjects}",
         "return {}",
         "tests/simulation/test_races.py",
@@ -140,15 +141,15 @@ MUTATIONS = (
     m(
         "The holder of a named elf is written over the one before",
         "host/placement.py",
-        "chosen.encode(), entry.seq if entry else 0)",
+        "chosen.encode(), seq)",
         "chosen.encode(), None)",
         "tests/simulation/test_races.py",
     ),
     m(
         "A run is stored over the flow's newest run, and so gets its number",
         "store/mycelium.py",
-        "encode_sealed(manifest, self.key), expect)",
-        "encode_sealed(manifest, self.key), None)",
+        "encode(manifest), expect)",
+        "encode(manifest), None)",
         "tests/system/test_control.py",
     ),
     m(
@@ -164,6 +165,42 @@ MUTATIONS = (
         "if there is not None and (there.upto, not there.counts) >= knows:",
         "if there is not None and (there.upto, not there.counts) == knows:",
         "histories",
+    ),
+    # ------------------------------------------------------------------ seals
+    m(
+        "A record's seal is checked before anything of it is used",
+        "wire.py",
+        "if hmac.compare_digest(self._of(body, subject, over), data[-RECORD_SEAL_BYTES:]):",
+        "if data:",
+        *SEALS,
+    ),
+    m(
+        "A record's seal holds for its subject only",
+        "wire.py",
+        'made.update(f"{subject}\\n{over}\\n".encode())',
+        'made.update(f"{over}\\n".encode())',
+        *SEALS,
+    ),
+    m(
+        "A record's seal holds for what it was written over only",
+        "wire.py",
+        'made.update(f"{subject}\\n{over}\\n".encode())',
+        'made.update(f"{subject}\\n".encode())',
+        *SEALS,
+    ),
+    m(
+        "A scheduler that folds a record looks whether what it was written over is there",
+        "host/uptake.py",
+        "            self.look_back(card, entry, facts)\n",
+        "",
+        *SEALS,
+    ),
+    m(
+        "A message about many jobs that cannot be used ends those that it may have been about",
+        "store/mycelium.py",
+        "yield from in_doubt(state, stored)",
+        "yield from ()",
+        *SEALS,
     ),
     # ------------------------------------------------------------------ reading back
     m(

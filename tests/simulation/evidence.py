@@ -10,8 +10,10 @@ from elfbook.errors import StoreCorrupt
 from elfbook.facts import ENDED, Claimed, Failed, Reopened, State, Stored, Succeeded
 from elfbook.log.fold import JobNow, RunState, fold, start
 from elfbook.model import Graph, JobSpec, Manifest, Settled
+from elfbook.store.aside import Aside
 from elfbook.store.graphstore import graph_of
 from elfbook.store.mycelium import Mycelium
+from elfbook.wire import decode
 from tests.simulation.kernel import Execution
 from tests.simulation.plan import Plan, Promise
 
@@ -67,6 +69,8 @@ async def gather(mycelium: Mycelium, plan: Plan, executions: list[Execution]) ->
         data, _ = await mycelium.kept(name)
         kept[name] = json.loads(data or b"[]")
     missing = [text for run in runs.values() for text in await unreadable(mycelium, run)]
+    aside = mycelium.read(mycelium.names.output, mycelium.names.every_aside)
+    missing += [f"G9: {decode(entry.data, Aside)} is set aside, and was good" async for entry in aside]
     return Evidence(plan, runs, kept, executions, offers=[], views=[], trouble=missing)
 
 

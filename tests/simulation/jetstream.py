@@ -187,7 +187,9 @@ class Server:
 def _told(kept: Kept) -> dict:
     data = base64.b64encode(kept.data).decode()
     told = {"subject": kept.subject, "seq": kept.seq, "time": as_text(kept.at)}
-    return told | ({"data": data} if data else {})
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (kept.headers or {}).items())
+    headers = base64.b64encode(f"NATS/1.0\r\n{lines}\r\n".encode()).decode() if lines else ""
+    return told | ({"data": data} if data else {}) | ({"hdrs": headers} if headers else {})
 
 
 def as_text(at: float) -> str:

@@ -208,11 +208,11 @@ class Performance:
 
     async def do_last(self, name: str) -> object:
         entry = await self.link.last(self.stream, self.subject(name))
-        return entry and (entry.subject, entry.seq, entry.data)
+        return entry and (entry.subject, entry.seq, entry.data, entry.over)
 
     async def do_at(self, seq: int) -> object:
         entry = await self.link.at(self.stream, seq)
-        return entry and (entry.subject, entry.seq, entry.data)
+        return entry and (entry.subject, entry.seq, entry.data, entry.over)
 
     async def do_direct(self, name: str) -> object:
         reply = await self.link.request(f"$JS.API.DIRECT.GET.{self.stream}.{self.subject(name)}")

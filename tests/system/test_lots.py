@@ -28,7 +28,7 @@ COUNT = 2000
 async def records(mycelium: Mycelium, run: str) -> list:
     """Each message of the run's log, as it was written."""
     names = mycelium.names
-    return [decode_record(entry.data) async for entry in mycelium.read(names.jobs, names.jobs_of(run))]
+    return [decode_record(mycelium.unsealed(entry)) async for entry in mycelium.read(names.jobs, names.jobs_of(run))]
 
 
 async def claimed_together(book, run, until, at_least: int = 1) -> None:
