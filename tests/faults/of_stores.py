@@ -10,12 +10,15 @@ import signal
 import time
 from pathlib import Path
 
+from blocks import alter
 from ground import Ground, fresh, hostfile, make_folder, need, until
 from images import tmpfs
 from table import fault
 
 from elfbook.errors import ElfbookError, MyceliumError, StoreFull, StoreRegressed
 from elfbook.facts import State
+from elfbook.log.fold import to_reopen
+from elfbook.notebook.checks import examine
 from elfbook.store import server
 from elfbook.store.link import Unanswered
 from elfbook.store.place import read_json
@@ -146,6 +149,33 @@ async def bit_flipped(ground: Ground) -> str:
     data[len(data) // 2] ^= 0x10
     block.write_bytes(data)
     return await said_of_it(ground, run, begun)
+
+
+@fault(
+    "19b", "a record is altered, and the server's checksum too", quick=True, own=True,
+    done="a byte of the last record of the log's file is changed while all is down, and the checksum behind it "
+    "made again: the server finds nothing wrong",
+    allowed="jobs that the record may have been about are named, and not run again before somebody asks for it",
+)  # fmt: skip
+async def record_altered(ground: Ground) -> str:
+    ground.ruined = True
+    begun, (run,) = await ended_and_stopped(ground)
+    seq = alter(block_of(ground, "JOBS"), "ELF_main_JOBS", b"event", b"Event")
+    report = await asyncio.to_thread(hostfile.ensure, ground.place, workers=2)
+    need(not report.losses, f"the server has noticed it: {report.losses}")
+    await ground.connect()
+    again = await ground.client.watch(run.manifest.flow, run.manifest.number)
+    await again.catch_up()
+    bad = [job for job, now in enumerate(again.state.jobs) if now.state is not State.DONE]
+    kinds = {now.event.failure.type for now in again.state.jobs if now.state is State.FAILED}
+    need(bad and kinds == {"Untrusted"}, f"record {seq} was altered, and it says {again.state.counts}")
+    need(begun == _attempts(ground), "jobs that had ended ran again, silently")
+    told = await asyncio.to_thread(examine, ground.place)
+    need(any("was altered or moved" in check.words for check in told.checks), "the doctor does not say so")
+    await ground.client.reopen(again, to_reopen(again.state))
+    await ground.settled(again)
+    need(again.state.counts[State.DONE] == 300, f"retried, it is {again.state.counts}")
+    return f"{len(bad)} jobs: {again.state.jobs[bad[0]].history[-2].event.failure.message}; retried, all are done"
 
 
 @fault(
