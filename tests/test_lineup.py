@@ -177,3 +177,21 @@ def test_groups_can_be_forgotten() -> None:
     lineup.forget(lambda group: group == "a")
     assert lineup.size == 1
     assert drained(lineup) == [("b", [2])]
+
+
+@CALM
+@given(st.lists(PLACES, unique=True), st.lists(PLACES, unique=True), MOST)
+def test_many_at_once_are_lined_up_as_one_by_one(before: list, many: list, most: int) -> None:
+    alone, together = Lineup(), Lineup()
+    for priority, group, job in before:
+        alone.add(priority, group, job)
+        together.add(priority, group, job)
+    groups: dict[tuple[int, str], list[int]] = {}
+    for priority, group, job in many:
+        groups.setdefault((priority, group), []).append(job)
+    for (priority, group), jobs in groups.items():
+        for job in jobs:
+            alone.add(priority, group, job)
+        together.add_all(priority, group, jobs)
+    assert together.size == alone.size
+    assert drained(together, most) == drained(alone, most)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from elfbook.facts import Succeeded
-from elfbook.log.fold import Offer, RunState, next_action, policy_of
+from elfbook.log.fold import Action, Offer, RunState, next_action, policy_of
 from elfbook.model import Dispatch, ElfUse, JobSpec, LotJob, LotOffer, Manifest, Policy, ValueRef
 
 Inputs = tuple[tuple[int, ValueRef], ...]
@@ -59,6 +59,22 @@ class Card:
         spec = self.spec(job)
         revision = self.state.jobs[job].revision or self.state.graph.elves[spec.elf].revision
         return Kind(self.run, spec.elf, spec.task, revision)
+
+    def alike(self, actions: list[Action], now: float) -> tuple[dict[Kind, list[Offer]], list[Action]]:
+        """The offers among the actions that need not wait, by kind, and the other actions."""
+        specs, jobs = self.state.graph.jobs, self.state.jobs
+        found: dict[tuple[int, str, str], list[Offer]] = {}
+        others: list[Action] = []
+        for action in actions:
+            if type(action) is Offer and action.not_before <= now:
+                spec = specs[action.job]
+                found.setdefault((spec.elf, spec.task, jobs[action.job].revision), []).append(action)
+            else:
+                others.append(action)
+        kinds: dict[Kind, list[Offer]] = {}
+        for offers in found.values():
+            kinds.setdefault(self.kind(offers[0].job), []).extend(offers)
+        return kinds, others
 
     def code(self, job: int, use: ElfUse) -> ValueRef:
         return self.state.jobs[job].code or self.manifest.revisions[use.revision]

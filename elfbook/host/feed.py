@@ -106,6 +106,12 @@ class Feed:
         lineup = self.lineups.setdefault(policy.pool, Lineup())
         lineup.add(policy.priority, card.kind(job), job)
 
+    def add_all(self, card: Card, kind: Kind, jobs: list[int]) -> None:
+        """Line up jobs that are due and of one kind."""
+        self.cards[card.run] = card
+        policy = card.state.graph.policy
+        self.lineups.setdefault(policy.pool, Lineup()).add_all(policy.priority, kind, jobs)
+
     def drop(self, run: str) -> None:
         """Forget a run that has settled."""
         self.cards.pop(run, None)

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 
 from elfbook.facts import Claimed, Lost, Skipped, State
-from elfbook.host.card import Card
+from elfbook.host.card import Card, Kind
 from elfbook.host.deadlines import Deadlines
 from elfbook.host.feed import OFFER_AGAIN_S, Feed
 from elfbook.host.lead import Lead
@@ -33,9 +33,8 @@ from elfbook.work.pulse import LEASE_S
 
 log = logging.getLogger("elfbook")
 
-AT_ONCE = 4000
-"""Due jobs of a run that is taken up are lined up so many at a time."""
 SWEEP_S = 5.0
+SAVE_LOOK_S = 1.0
 
 
 @dataclass(eq=False)
@@ -94,7 +93,12 @@ class Scheduler:
         await link.publish(names.census)
         first_run, first_fact = await self._begin()
         loops = [self.uptake.follow(first_run), self._follow_jobs(first_fact), self._keep_time()]
-        loops += [self.lead.keep(), self._sweep(), Deadlines(self.mycelium, self.cards).keep()]
+        loops += [
+            self.lead.keep(),
+            self._sweep(),
+            self._keep_saving(),
+            Deadlines(self.mycelium, self.cards).keep(),
+        ]
         loops += [self.leftovers.keep_clearing(lambda: self.lead.leads), self.beside.until_failure()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopped = asyncio.create_task(stop.wait())
@@ -134,11 +138,11 @@ class Scheduler:
             if job.state is State.RUNNING:
                 self.placement.expect(job.worker)
         await self.placement.want(card.state.graph)
-        actions = due(card.state)
-        # The first jobs of a large run need not wait for the last.
-        for place in range(0, len(actions), AT_ONCE):
-            await self._act(card, actions[place : place + AT_ONCE])
-            await self.feed.fill()
+        alike, others = card.alike(due(card.state), time.time())
+        for kind, offers in alike.items():
+            self._offer_alike(card, kind, offers)
+        await self._act(card, others)
+        await self.feed.fill()
         self._note_if_settled(card)
 
     async def _follow_jobs(self, first: int) -> None:
@@ -216,6 +220,15 @@ class Scheduler:
             self._unstored.append((run, job))
 
         self.mycelium.record(run, job, event, seq).add_done_callback(stored)
+
+    def _offer_alike(self, card: Card, kind: Kind, offers: list[Offer]) -> None:
+        """The same for many at once: of a large run one by one would take seconds."""
+        use = card.use(offers[0].job)
+        if use.name or self.placement.able(card.state.graph.policy.pool, use.needs) == []:
+            for action in offers:
+                self._offer(card, action)
+        else:
+            self.feed.add_all(card, kind, [action.job for action in offers])
 
     def _offer(self, card: Card, action: Offer) -> None:
         use = card.use(action.job)
@@ -334,15 +347,16 @@ class Scheduler:
         while True:
             await asyncio.sleep(SWEEP_S)
             await self._offer_again(OFFER_AGAIN_S)
-            await self._save()
             unstored, self._unstored = self._unstored, []
             for run, job in unstored:
                 card = self.cards.get(run)
                 if card is not None and (action := next_action(card.state, job)):
                     await self._act(card, [action])
 
-    async def _save(self) -> None:
+    async def _keep_saving(self) -> None:
         """Take snapshots of the runs whose logs have grown much."""
-        for card in list(self.cards.values()):
-            if self.snapshots and self.snapshots.is_due(card):
-                await self.snapshots.save(card, self._folded_to, self.mycelium.epoch)
+        while True:
+            await asyncio.sleep(SAVE_LOOK_S)
+            for card in list(self.cards.values()):
+                if self.snapshots and self.snapshots.is_due(card):
+                    await self.snapshots.save(card, self._folded_to, self.mycelium.epoch)

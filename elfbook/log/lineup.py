@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from elfbook.facts import LOT
@@ -51,6 +51,15 @@ class Lineup:
         else:
             heapq.heappush(heap, job)
         self.size += 1
+
+    def add_all(self, priority: int, group: Hashable, jobs: Sequence[int]) -> None:
+        """Line up one job or more of a group."""
+        first, *others = jobs
+        self.add(priority, group, first)
+        heap = self.levels[priority].groups[group]
+        heap.extend(others)
+        heapq.heapify(heap)
+        self.size += len(others)
 
     def forget(self, which: Callable[[Hashable], bool]) -> None:
         """Take out all jobs of these groups."""
