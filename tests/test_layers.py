@@ -40,7 +40,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "view", "textform", "page", "report",
     ),
     "store": (
-        "beside", "greeting", "messages", "link", "address", "marks", "streams", "pressure", "writer", "aside", "blobs", "follow",
+        "beside", "address", "greeting", "messages", "link", "marks", "streams", "pressure", "writer", "aside", "blobs", "follow",
         "shelf", "ground", "mycelium", "place", "server", "graphstore",
     ),
     "work": (
@@ -49,7 +49,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "host": (
         "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation",
-        "snapshots", "uptake", "scheduler", "schedulerprocess", "ledger", "withheld", "storekeeper", "host",
+        "snapshots", "uptake", "scheduler", "schedulerprocess", "children", "ledger", "withheld", "storekeeper", "serving", "host",
     ),
     "client": (
         "local", "portal", "ear", "watched", "client",

@@ -21,11 +21,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elfbook.errors import ElfbookError, MyceliumError
+from elfbook.errors import ElfbookError
+from elfbook.host.children import Child, execute, fork
 from elfbook.host.hostfile import ASK_S, IDLE_S, last_line
-from elfbook.host.storekeeper import Storekeeper
-from elfbook.store.link import Message, Refused, Unanswered
-from elfbook.store.mycelium import Mycelium
+from elfbook.host.serving import Serving
+from elfbook.model import Beat
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import ensure_server, locked, stop_server
 from elfbook.wire import digest_of
@@ -33,27 +33,11 @@ from elfbook.wire import digest_of
 log = logging.getLogger("elfbook")
 
 LOOK_S = 0.1
-SERVER_LOOK_S = 0.5
 FAST_DEATH_S = 10.0
 TROUBLE_AFTER = 3
 SAY_GONE_S = 60.0
 IDLE_LOOK_S = 5.0
 LEAVE_S = 8.0
-
-
-@dataclass(eq=False)
-class Child:
-    """A process the host keeps going."""
-
-    name: str
-    command: list[str]
-    elf: tuple[str, ...] = ()
-    kernel: str = ""
-    process: asyncio.subprocess.Process | None = None
-    started_at: float = 0.0
-    fast_deaths: int = 0
-    ready: bool = False
-    kernel_pid: int = 0
 
 
 @dataclass(eq=False)
@@ -63,7 +47,8 @@ class Host:
     place: Place
     runtime: Path
     """A short private directory: socket paths may have at most 107 characters."""
-    mycelium: Mycelium | None = None
+    serving: Serving | None = None
+    """None until the server is there and what its store has lost is known."""
     workers: dict[str, Child] = field(default_factory=dict)
     scheduler: Child | None = None
     keep: bool = False
@@ -72,36 +57,48 @@ class Host:
     gone: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Workers that have died: when, and how."""
     trouble: str = ""
-    store: Storekeeper | None = None
     started_server: bool = False
-    server_pid: int = 0
     _needed_at: float = field(default_factory=time.monotonic)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _look: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there may be a child to start, or to let begin."""
+    _new: bool = True
+    """True when none was here before that was killed."""
+    _scheduled: bool = False
+    """True once a scheduler was let begin; whoever comes after it has to wait for a look at the store."""
 
     # ------------------------------------------------------------------ life
 
-    async def run(self) -> None:
-        """Serve until told to stop or idle; holds afterwards: all children have ended."""
+    def recall(self, asked: dict | None) -> None:
+        """Want what the host before this one had, and what is asked for with its start."""
         earlier = read_json(self.place.host_file) or {}
+        self._new = not earlier
         # A name is one life: claims of a worker that has ended must never look like a living one's.
         roll = read_json(self.place.roll_file) or {}
         self.next_worker = roll.get("next_worker", 1)
         for name in roll.get("workers", ()):
             self.gone[name] = (time.monotonic(), "was ended together with its host")
+        for known in earlier.get("wanted", ()):
+            self._want(known["count"], known["kernel"], (), known["pool"])
+            self._want(None, known["kernel"], tuple(known["elf"]), known["pool"])
+        if asked:
+            self._up(asked)
+        self.scheduler = self._child("host.schedulerprocess", "scheduler", [])
+        self._save()
+
+    def fork(self) -> None:
+        """Start all children that are wanted, while this process has one thread and no event loop."""
+        for child in [*self.workers.values(), self.scheduler]:
+            child.start(fork)
+
+    async def run(self) -> None:
+        """Serve until told to stop or idle; holds afterwards: all children have ended."""
         answering = await asyncio.start_unix_server(self._answer, path=str(self.runtime / "host"))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         try:
-            await self._connect()
-            for known in earlier.get("wanted", ()):
-                self._want(known["count"], known["kernel"], (), known["pool"])
-                self._want(None, known["kernel"], tuple(known["elf"]), known["pool"])
-            self.scheduler = Child("scheduler", self._command("host.schedulerprocess", "scheduler"))
-            self._save()
-            loops = [self._supervise(), self._mind_server(), self._mind_idle()]
-            loops += [self.store.keep_comparing(), self.store.mind_room(), self.store.hear_asides()]
-            tasks = [asyncio.create_task(loop) for loop in loops]
+            tasks = [asyncio.create_task(loop) for loop in (self._supervise(), self._serve())]
             stopped = asyncio.create_task(self._stop.wait())
             done, pending = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
@@ -109,39 +106,35 @@ class Host:
             await asyncio.gather(*pending, return_exceptions=True)
             for task in done - {stopped}:
                 task.result()
+        except BaseException:
+            if self.serving is None and self._new:
+                self.place.host_file.unlink(missing_ok=True)  # it never served anybody
+            raise
         finally:
             answering.close()
             await self._end_children()
-            if self.mycelium is not None:
-                await self.mycelium.close()
+            if self.serving is not None:
+                await self.serving.mycelium.close()
             if not self.place.url:
                 await asyncio.to_thread(stop_server, self.place)
 
-    async def _connect(self) -> None:
+    async def _serve(self) -> None:
+        """Have a server, and look after it until cancelled."""
         if not self.place.url:
             self.started_server = await asyncio.to_thread(ensure_server, self.place)
-            self.server_pid = read_json(self.place.server_file)["pid"]
-        self.mycelium = await Mycelium.open(
-            self.place.address(),
-            key=self.place.key(),
-            namespace=self.place.namespace,
-            name="elfbook host",
-            locate=self.place.locate,
+        self.serving = await Serving.open(
+            self.place, on_beat=self._hear_beat, on_client=self._needed, on_trouble=self._troubled
         )
-        names = self.mycelium.names
-        await self.mycelium.link.subscribe(names.every_beat, self._hear_beat)
-        await self.mycelium.link.subscribe(names.client_beat, lambda _: self._needed())
-        await self.mycelium.link.publish(names.census)
-        self.store = Storekeeper(self.place, self.mycelium, self._server_restarted)
-        await self.store.begin()
+        self._look.set()
+        await asyncio.gather(self.serving.keep(), self._mind_idle())
 
-    def _server_restarted(self) -> None:
-        self.server_pid = (read_json(self.place.server_file) or {}).get("pid", 0)
+    def _troubled(self, why: str) -> None:
+        self.trouble = why
 
     def _save(self) -> None:
         groups: dict[tuple[str, str, tuple[str, ...]], int] = {}
         for child in self.workers.values():
-            key = (child.kernel, child.command[child.command.index("--pool") + 1], child.elf)
+            key = (child.kernel, child.pool, child.elf)
             groups[key] = groups.get(key, 0) + 1
         wanted = [
             {"kernel": kernel, "pool": pool, "elf": list(elf), "count": None if elf else count}
@@ -159,14 +152,14 @@ class Host:
 
     # ------------------------------------------------------------------ children
 
-    def _command(self, module: str, name: str) -> list[str]:
-        command = [sys.executable, "-m", f"elfbook.{module}", "--state-dir", str(self.place.state_dir)]
-        command += ["--namespace", self.place.namespace, "--name", name, "--parent"]
-        return [*command, "--url", self.place.url] if self.place.url else command
+    def _child(self, module: str, name: str, words: list[str]) -> Child:
+        usual = ["--state-dir", str(self.place.state_dir), "--namespace", self.place.namespace]
+        usual += ["--name", name, "--parent", *(["--url", self.place.url] if self.place.url else [])]
+        return Child(name, module, usual + words, self.place.logs / f"{name}.log")
 
     def _want(self, count: int | None, kernel: str, elf: tuple[str, ...], pool: str) -> None:
         """Have at least so many workers for all comers, and one for each named elf."""
-        free = [c for c in self.workers.values() if not c.elf and c.kernel == kernel and pool in c.command]
+        free = [c for c in self.workers.values() if not c.elf and c.kernel == kernel and c.pool == pool]
         for _ in range((count or 0) - len(free)):
             self._add_worker(kernel, (), pool)
         for name in elf:
@@ -182,35 +175,38 @@ class Host:
             prefix = f"{socket.gethostname().split('.')[0]}-{where}-"
         name = f"{prefix}worker-{self.next_worker}"
         self.next_worker += 1
-        command = self._command("work.workerprocess", name)
-        command += ["--kernel", kernel, "--pool", pool, "--runtime", str(self.runtime)]
+        words = ["--kernel", kernel, "--pool", pool, "--runtime", str(self.runtime)]
         for each in elf:
-            command += ["--elf", each]
-        self.workers[name] = Child(name, command, elf, kernel)
-
-    async def _start(self, child: Child) -> None:
-        self.place.logs.mkdir(mode=0o700, exist_ok=True)
-        with open(self.place.logs / f"{child.name}.log", "ab") as output:
-            child.process = await asyncio.create_subprocess_exec(
-                *child.command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        child.started_at, child.ready = time.monotonic(), False
+            words += ["--elf", each]
+        child = self._child("work.workerprocess", name, words)
+        child.elf, child.kernel, child.pool = elf, kernel, pool
+        self.workers[name] = child
 
     async def _supervise(self) -> None:
         """Start what is wanted; start again what has died."""
         while True:
-            for child in [self.scheduler, *list(self.workers.values())]:
-                if child.process is None:
-                    if child is not self.scheduler or not child.started_at or await self.store.looked():
-                        await self._start(child)
-                elif child.process.returncode is not None:
+            self._look.clear()
+            for child in [*self.workers.values(), self.scheduler]:
+                if child.process is not None and child.process.look() is not None:
                     await self._died(child)
-            await self._say_gone()
-            await asyncio.sleep(LOOK_S)
+            for child in [*self.workers.values(), self.scheduler]:
+                if child.process is None:
+                    child.start(execute)
+                if not child.told and self.serving is not None and await self._may_begin(child):
+                    child.process.begin()
+                    child.told = True
+            if self.serving is not None:
+                await self._say_gone()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._look.wait()
+
+    async def _may_begin(self, child: Child) -> bool:
+        """True when the child may connect; a scheduler once the store was looked at since the last one."""
+        if child is not self.scheduler or not self._scheduled:
+            self._scheduled |= child is self.scheduler
+            return True
+        return await self.serving.store.looked()
 
     async def _died(self, child: Child) -> None:
         code = child.process.returncode
@@ -232,7 +228,7 @@ class Host:
         # A name is one life: its claims must not look alive because a successor is.
         del self.workers[child.name]
         self.gone[child.name] = (time.monotonic(), how)
-        self._add_worker(child.kernel, child.elf, child.command[child.command.index("--pool") + 1])
+        self._add_worker(child.kernel, child.elf, child.pool)
         list(self.workers.values())[-1].fast_deaths = child.fast_deaths
         with contextlib.suppress(OSError):  # a full disk is no reason to have no worker
             self._save()
@@ -242,14 +238,10 @@ class Host:
         for worker, (at, how) in list(self.gone.items()):
             if now - at > SAY_GONE_S:
                 del self.gone[worker]
-                continue
-            with contextlib.suppress(Unanswered, MyceliumError):
-                await self.mycelium.link.publish(self.mycelium.names.gone(worker), how.encode())
+            else:
+                await self.serving.say_gone(worker, how)
 
-    def _hear_beat(self, message: Message) -> None:
-        beat = self.mycelium.beat_in(message)
-        if beat is None:
-            return
+    def _hear_beat(self, beat: Beat) -> None:
         child = self.workers.get(beat.worker)
         if child is not None:
             child.ready, child.kernel_pid = True, beat.kernel_pid
@@ -261,8 +253,7 @@ class Host:
         """Ask them to leave by closing their pipes; end those that do not."""
         children = [child for child in [self.scheduler, *self.workers.values()] if child and child.process]
         for child in children:
-            if child.process.stdin:
-                child.process.stdin.close()
+            child.process.close()
         for child in children:
             try:
                 async with asyncio.timeout(LEAVE_S):
@@ -274,19 +265,7 @@ class Host:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.kernel_pid, signal.SIGKILL)
 
-    # ------------------------------------------------------------------ server and idleness
-
-    async def _mind_server(self) -> None:
-        while not self.place.url:
-            await asyncio.sleep(SERVER_LOOK_S)
-            if not self.mycelium.link.connected:
-                try:
-                    if await asyncio.to_thread(ensure_server, self.place):
-                        log.warning("nats-server was started again")
-                    self.server_pid = read_json(self.place.server_file)["pid"]
-                except (MyceliumError, OSError) as error:
-                    self.trouble = str(error)
-        await asyncio.Event().wait()
+    # ------------------------------------------------------------------ idleness
 
     def _needed(self) -> None:
         self._needed_at = time.monotonic()
@@ -296,12 +275,7 @@ class Host:
             await asyncio.sleep(min(IDLE_LOOK_S, self.idle_s / 2))
             if self.keep or time.monotonic() - self._needed_at < self.idle_s:
                 continue
-            try:
-                settled = await self.mycelium.settled_runs()
-                open_ones = [each.run async for each in self.mycelium.manifests() if each.run not in settled]
-            except (Unanswered, Refused, MyceliumError):
-                continue
-            if not open_ones:
+            if not await self.serving.has_open_runs():
                 log.warning("idle for %g s: ending", self.idle_s)
                 self._stop.set()
 
@@ -319,19 +293,24 @@ class Host:
         finally:
             writer.close()
 
+    def _up(self, asked: dict) -> None:
+        self.keep = self.keep or asked["keep"]
+        self.idle_s = asked["idle_s"]
+        self._want(asked["workers"], asked["kernel"], tuple(asked["elf"]), asked["pool"])
+
     def _reply(self, request: dict) -> dict:
         match request["verb"]:
             case "up":
-                self.keep = self.keep or request["keep"]
-                self.idle_s = request["idle_s"]
-                self._want(request["workers"], request["kernel"], tuple(request["elf"]), request["pool"])
-                if self.scheduler is not None:
-                    self._save()
-                return {"wanted": len(self.workers), "started_server": self.started_server}
+                self._up(request)
+                self._save()
+                self._look.set()
+                return {"wanted": len(self.workers)}
             case "down":
                 self._stop.set()
+        serving, store = self.serving, self.serving and self.serving.store
         return {
             "pid": os.getpid(),
+            "started_server": self.started_server,
             "workers": [
                 {
                     "name": child.name,
@@ -342,14 +321,14 @@ class Host:
                 }
                 for child in self.workers.values()
             ],
-            "server_pid": self.server_pid,
+            "server_pid": serving.server_pid if serving else 0,
             "scheduler_pid": self.scheduler.process.pid if self.scheduler and self.scheduler.process else 0,
-            "url": self.mycelium.address.url if self.mycelium else "",
-            "durability": self.mycelium.durability if self.mycelium else "",
+            "url": serving.mycelium.address.url if serving else "",
+            "durability": serving.mycelium.durability if serving else "",
             "trouble": self.trouble,
-            "losses": self.store.losses if self.store else [],
-            "asides": list(self.store.asides) if self.store else [],
-            "pressure": self.store.trouble if self.store else "",
+            "losses": store.losses if store else [],
+            "asides": list(store.asides) if store else [],
+            "pressure": store.trouble if store else "",
         }
 
 
@@ -358,6 +337,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--namespace", default="main")
     parser.add_argument("--url")
+    parser.add_argument("--up", type=json.loads, metavar="JSON", help="what `up` asks for, for a quick start")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     place = Place(args.state_dir, args.url, args.namespace)
@@ -365,7 +345,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         # A host that is just ending holds its lock until its last child has gone.
         with locked(place.state_dir / "host.lock", LEAVE_S + 2), place.runtime() as runtime:
-            asyncio.run(Host(place, runtime).run())
+            host = Host(place, runtime)
+            host.recall(args.up)
+            host.fork()
+            asyncio.run(host.run())
             place.host_file.unlink(missing_ok=True)
             shutil.rmtree(place.shelf, ignore_errors=True)
     except ElfbookError as error:

@@ -15,8 +15,16 @@ from pathlib import Path
 
 from elfbook.errors import ElfbookError, KernelError
 from elfbook.store.place import Place, read_json
-from elfbook.store.server import START_S, alive, ask_mode, limit_is_new, limit_store, locked, stop_server
-from elfbook.work.processes import inherited
+from elfbook.store.server import (
+    START_S,
+    alive,
+    ask_mode,
+    inherited,
+    limit_is_new,
+    limit_store,
+    locked,
+    stop_server,
+)
 
 ASK_S = 5.0
 READY_S = 90.0
@@ -59,6 +67,8 @@ class HostFacts:
     """What could not be used and was set aside, with the reasons; the newest last."""
     pressure: str = ""
     """What keeps the store from taking more; empty when nothing does."""
+    started_server: bool = False
+    """True when it found none that ran."""
     trouble: str = ""
     """Why something cannot start; empty when all is well."""
 
@@ -138,15 +148,19 @@ def ensure(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
         "idle_s": idle_s,
     }
     with locked(place.state_dir / "host.start.lock", START_S + timeout_s):
-        answer = ask(place, "up", **words)
+        host, answer = None, ask(place, "up", **words)
         started = answer is None
         if started:
-            host = _launch(place)
+            host = _launch(place, words)
             answer = _first_answer(place, host, words, began + timeout_s)
-    facts = _until_ready(place, answer["wanted"], began + timeout_s)
+    try:
+        facts = _until_ready(place, answer["wanted"], began + timeout_s, host)
+    finally:
+        if host is not None and host.poll() is None:
+            host.returncode = 0  # it is meant to outlive us, of which Python would warn
     return HostReport(
         started_host=started,
-        started_server=started and bool(answer.get("started_server")),
+        started_server=started and facts.started_server,
         workers=facts.ready,
         elapsed_s=time.monotonic() - began,
         state_dir=place.state_dir,
@@ -169,13 +183,20 @@ def _choose_mode(place: Place, fast: bool | None) -> None:
         )
 
 
-def _until_ready(place: Place, wanted: int, deadline: float) -> HostFacts:
-    """The host's facts once so many workers are ready; KernelError when they do not become so."""
+def _until_ready(
+    place: Place, wanted: int, deadline: float, host: subprocess.Popen | None = None
+) -> HostFacts:
+    """The host's facts once so many workers are ready; KernelError when they do not become so.
+
+    A `host` that was started for that, and ends instead, says why in its log.
+    """
     while True:
+        if host is not None and host.poll() is not None:
+            raise _not_started(place)
         facts = find(place)
         if facts is not None:
             limited = bool(place.url) or not limit_is_new(place)
-            if len(facts.ready) >= wanted and facts.scheduler_pid and limited:
+            if len(facts.ready) >= wanted and facts.url and facts.scheduler_pid and limited:
                 return facts
             if facts.trouble:
                 raise KernelError(facts.trouble, hint=f"Logs are in {place.logs}")
@@ -187,10 +208,10 @@ def _until_ready(place: Place, wanted: int, deadline: float) -> HostFacts:
         time.sleep(POLL_S)
 
 
-def _launch(place: Place) -> subprocess.Popen:
+def _launch(place: Place, words: dict) -> subprocess.Popen:
     place.logs.mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-m", "elfbook.host.host", "--state-dir", str(place.state_dir)]
-    command += ["--namespace", place.namespace]
+    command += ["--namespace", place.namespace, "--up", json.dumps(words)]
     if place.url:
         command += ["--url", place.url]
     with open(place.logs / "host.log", "ab") as output:
@@ -209,13 +230,16 @@ def _first_answer(place: Place, host: subprocess.Popen, words: dict, deadline: f
     while time.monotonic() < deadline and host.poll() is None:
         answer = ask(place, "up", **words)
         if answer is not None:
-            host.returncode = 0  # it is meant to outlive us, of which Python would warn
             return answer
         time.sleep(POLL_S)
     host.kill()
     host.wait()
+    raise _not_started(place)
+
+
+def _not_started(place: Place) -> ElfbookError:
     tail = last_line(place.logs / "host.log")
-    raise ElfbookError(
+    return ElfbookError(
         f"the host did not start{': ' + tail if tail else ''}", hint=f"Its log is {place.logs}/host.log"
     )
 

@@ -23,8 +23,8 @@ def end_all(place: Place) -> None:
         with contextlib.suppress(ElfbookError, OSError):
             hostfile.stop(place, PATIENCE_S)
     # What is left was only starting, or does not listen. The store goes too, so be short with it;
-    # the host first, because it starts the others again.
-    end(with_children(processes_of(place, "elfbook.host.host"), deep=False))
+    # hosts first, because they start the others again. What was forked from one is called like it.
+    end(with_children(processes_of(place, "elfbook.host.host")))
     end(with_children(processes_of(place)))
 
 
@@ -48,10 +48,10 @@ def processes_of(place: Place, module: str = "") -> Iterator[int]:
             yield pid
 
 
-def with_children(pids: Iterable[int], *, deep: bool = True) -> set[int]:
-    """The processes and, if `deep`, all that they have started."""
+def with_children(pids: Iterable[int]) -> set[int]:
+    """The processes and all that they have started."""
     found = set(pids)
-    grew = deep
+    grew = True
     while grew:
         children = {pid for pid, _ in command_lines() if parent_of(pid) in found}
         grew = not children <= found

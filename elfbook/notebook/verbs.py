@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,6 +82,8 @@ def up(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
         )
     wanted = WORKERS if n is None and not elf else n
     fresh = hostfile.find(place) is None
+    # What the first flow needs of this process, while the workers start.
+    threading.Thread(target=import_module, args=("elfbook.client.client",), daemon=True).start()
     try:
         report = hostfile.ensure(
             place,

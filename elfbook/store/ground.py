@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Self
 
 from elfbook.errors import MyceliumUnreachable, StoreCorrupt, Untrusted
 from elfbook.model import INLINE_LIMIT, ValueRef
-from elfbook.store.address import UNVERIFIED, Address, read_durability
+from elfbook.store.address import Address
 from elfbook.store.aside import Asides
 from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
@@ -31,6 +32,7 @@ from elfbook.wire import Names, RecordSeal, digest_of, encode
 
 ATOMIC_SINCE = (2, 12, 1)
 COMPLAIN_S = 2.0
+UNVERIFIED = "unverified"
 
 
 @dataclass(eq=False)
@@ -273,3 +275,20 @@ class Ground:
             if found is not None:
                 return found
         return await (await self.blobs()).get(ref.digest, ref.size)
+
+
+async def read_durability(address: Address) -> str:
+    """What the server does before it acknowledges, as it says itself, never assumed."""
+    if not address.system_password:
+        return UNVERIFIED
+    system = await Link.open(
+        address.url, user="system", password=address.system_password, name="elfbook check"
+    )
+    try:
+        reply = await system.request("$SYS.REQ.SERVER.PING.VARZ", b"{}", timeout_s=2)
+    except Unanswered:
+        return UNVERIFIED
+    finally:
+        await system.close()
+    config = json.loads(reply.data)["data"].get("jetstream", {}).get("config", {})
+    return "durable" if config.get("sync_always") else "fast"

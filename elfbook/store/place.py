@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from elfbook.errors import ElfbookError, MyceliumUnreachable
-from elfbook.store.mycelium import Address
+from elfbook.store.address import Address
 from elfbook.store.shelf import Spool
 
 SPOOL_FROM = 32 * 1024 * 1024

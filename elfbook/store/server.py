@@ -36,8 +36,8 @@ log_file: "{log_file}"
 logfile_size_limit: 10MB
 """
 KEPT_ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "XDG_DATA_HOME")
-
-
+NOT_INHERITED = ("JPY_", "PYTEST_", "ELFBOOK_DISPLAY", "MPLBACKEND", "JUPYTER_TOKEN", "JUPYTERHUB_")
+"""Of the notebook's environment: what would bind workers to one kernel, test or session."""
 SPARED = 0.1
 SPARED_BYTES = 2 * 1000**3
 """Of the disk stays free for others: a tenth, and no more than this."""
@@ -59,6 +59,11 @@ def server_program() -> str:
 def clean_environment(environ: Mapping[str, str], *, extra: tuple[str, ...] = ()) -> dict[str, str]:
     """What a long-lived child inherits of a notebook's environment: little, and no secrets."""
     return {name: value for name, value in environ.items() if name in KEPT_ENVIRONMENT or name in extra}
+
+
+def inherited(environ: dict[str, str]) -> dict[str, str]:
+    """The environment a host and its workers get from whoever starts them."""
+    return {name: value for name, value in environ.items() if not name.startswith(NOT_INHERITED)}
 
 
 @contextlib.contextmanager

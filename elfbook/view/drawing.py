@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from shutil import which
-
-import graphviz
+from typing import TYPE_CHECKING
 
 from elfbook.view.outline import Outline
 from elfbook.view.picture import ARROWS, INK, LOOKS, Tally, leading, state_line
 from elfbook.words import count, printable
+
+if TYPE_CHECKING:
+    import graphviz
 
 PATIENCE_S = 10.0
 """A graph that `dot` has not drawn by then may take it for ever."""
@@ -18,6 +20,8 @@ PATIENCE_S = 10.0
 
 def digraph(drawn: Outline, tallies: Sequence[Tally], name: str = "elfbook") -> graphviz.Digraph:
     """The same picture as a graphviz description. Only attributes that cannot make `dot` hang."""
+    import graphviz  # few are asked for a drawing, and everybody would wait for it at the start
+
     # `splines=curved` did not end in 25 s on 1,000 nodes, `ortho` crashed: neither is used.
     described = graphviz.Digraph(
         graphviz.escape(printable(name)),

@@ -19,7 +19,13 @@ OUT_OF_MEMORY = "OutOfMemory"
 """In the place of an exception's type, of an attempt that the system has ended."""
 
 
-LIFE = os.urandom(6).hex()
+def _begin_life() -> None:
+    global LIFE  # noqa: PLW0603 (it is this process's own)
+    LIFE = os.urandom(6).hex()
+
+
+_begin_life()
+os.register_at_fork(after_in_child=_begin_life)  # workers are forked from their host
 WRITES = itertools.count()
 """Together they make a nonce, at a twentieth of the price of asking the system for random bytes."""
 

@@ -51,12 +51,22 @@ class Bench:
     """Set while there is a kernel that takes jobs."""
     leaving: bool = False
     kernel: Kernel | None = None
+    first: Kernel | None = None
+    """One that was begun before there was a bench."""
 
     async def start(self) -> None:
         """Holds afterwards: a fresh kernel takes jobs."""
-        self.kernel = self.make_kernel(
-            on_done=self._done, on_dropped=self._dropped, on_output=self.on_output, on_death=self._died
-        )
+        calls = {
+            "on_done": self._done,
+            "on_dropped": self._dropped,
+            "on_output": self.on_output,
+            "on_death": self._died,
+        }
+        if self.first is None:
+            self.kernel = self.make_kernel(**calls)
+        else:
+            self.kernel, self.first = self.first, None
+            self.kernel.tell(**calls)
         await self.kernel.start()
         self.up.set()
 

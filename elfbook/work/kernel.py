@@ -12,9 +12,10 @@ import contextlib
 import json
 import logging
 import os
+import queue
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +25,14 @@ from jupyter_client.manager import AsyncKernelManager
 from elfbook.errors import KernelError
 from elfbook.model import INLINE_LIMIT
 from elfbook.work.channel import Channel
-from elfbook.work.memory import Memory, reap
+from elfbook.work.memory import Memory, ending, reap
 from elfbook.work.replies import TOKEN_BYTES
 
 log = logging.getLogger("elfbook")
 
 START_S = 60.0
+LOOK_S = 0.005
+ASK_S = 0.5
 LAST_WORDS_S = 0.1
 SHIPPED = (
     *("tracing/plain", "tracing/values", "tracing/evaluate", "code/cells"),
@@ -77,16 +80,16 @@ class Kernel:
     folder: Path
     key: bytes
     worker: str
-    on_done: Callable[[dict, list[bytes]], None]
-    """A job ended: the shim's header and parts."""
-    on_dropped: Callable[[list[str]], None]
-    on_output: Callable[[str, str, dict], None]
-    """(token, message type, content) of whatever a job printed or displayed."""
-    on_death: Callable[[str], None]
-    """The kernel ended by itself; a phrase that says how: `was killed by signal 9 (SIGKILL)`."""
     environment: Mapping[str, str] = field(default_factory=dict)
     values: Path | None = None
     """Where it puts large results; beside its socket if nowhere else."""
+    on_done: Callable[[dict, list[bytes]], None] | None = None
+    """A job ended: the shim's header and parts."""
+    on_dropped: Callable[[list[str]], None] | None = None
+    on_output: Callable[[str, str, dict], None] | None = None
+    """(token, message type, content) of whatever a job printed or displayed."""
+    on_death: Callable[[str], None] | None = None
+    """The kernel ended by itself; a phrase that says how: `was killed by signal 9 (SIGKILL)`."""
     pid: int = 0
     _memory: Memory | None = None
     python: str = ""
@@ -99,11 +102,26 @@ class Kernel:
     _client: object = None
     _stopping: bool = False
     _known: set[str] = field(default_factory=set)
+    _starting: asyncio.Task | None = None
     _asked: list[asyncio.Future] = field(default_factory=list)
     """Who waits to hear what packages there are."""
 
+    def tell(self, **calls: Callable) -> None:
+        """Who is to hear of it, where that was not known when it was made."""
+        for name, call in calls.items():
+            setattr(self, name, call)
+
+    def begin(self) -> None:
+        """Start it beside other things; `start` waits for it."""
+        self._starting = asyncio.get_running_loop().create_task(self._start())
+
     async def start(self) -> None:
         """Holds afterwards: the kernel answers and takes jobs. KernelError otherwise."""
+        if self._starting is None:
+            self.begin()
+        await self._starting
+
+    async def _start(self) -> None:
         self._stopping = False
         self._known.clear()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -112,14 +130,13 @@ class Kernel:
         path.unlink(missing_ok=True)
         self._server = await asyncio.get_running_loop().create_unix_server(self._accept, str(path))
         path.chmod(0o600)
-        await self._launch()
-        await self._send_shim()
         try:
             async with asyncio.timeout(START_S):
+                await self._launch()
+                await self._send_shim()
                 header = await self._joined
-        except TimeoutError as error:
-            await self.stop()
-            raise KernelError(f"the kernel {self.spec} started but did not join its worker") from error
+        except TimeoutError:
+            await self._give_up(f"the kernel {self.spec} took no jobs within {START_S:g} s")
         self.pid, self.python = header["ready"], header["python"]
         self._memory = Memory(self.pid)
         self._tasks.append(asyncio.get_running_loop().create_task(self._listen()))
@@ -144,17 +161,28 @@ class Kernel:
             ) from error
         except OSError as error:
             raise KernelError(f"the kernel {self.spec} could not be started: {error}") from error
-        client = manager.client()
-        client.start_channels(shell=True, iopub=True, stdin=False, hb=False, control=True)
-        self._client = client
-        try:
-            await client.wait_for_ready(timeout=START_S)
-        except RuntimeError as error:
-            await self.stop()
-            raise KernelError(
-                f"the kernel {self.spec} did not answer within {START_S:g} s",
-                hint=f"Its log is {self.folder / 'kernel.log'}",
-            ) from error
+        await self._until_open()
+        self._client = manager.client()
+        self._client.start_channels(shell=True, iopub=True, stdin=False, hb=False, control=True)
+
+    async def _until_open(self) -> None:
+        """Holds afterwards: its sockets are there. Who connects to one that is not tries again much later."""
+        manager = self._manager
+        ports = (manager.shell_port, manager.iopub_port, manager.control_port)
+        sockets = [Path(f"{manager.ip}-{port}") for port in ports]
+        while not all(path.exists() for path in sockets):
+            await self._check_start()
+            await asyncio.sleep(LOOK_S)
+
+    async def _check_start(self) -> None:
+        if not await self._manager.is_alive():
+            await self._give_up(f"the kernel {self.spec} ended before it answered")
+
+    async def _give_up(self, why: str) -> None:
+        # A start that was begun beside other things must not be cancelled by its own end.
+        self._starting = None
+        await self.stop()
+        raise KernelError(why, hint=f"Its log is {self.folder / 'kernel.log'}")
 
     async def _send_shim(self) -> None:
         package = Path(__file__).parent.parent
@@ -166,18 +194,26 @@ class Kernel:
             limit=INLINE_LIMIT,
             worker=self.worker,
         )
-        reply = await self._client.execute_interactive(
-            code,
-            silent=True,
-            store_history=False,
-            allow_stdin=False,
-            timeout=START_S,
-            output_hook=lambda _: None,
-        )
-        if reply["content"]["status"] != "ok":
-            await self.stop()
-            why = f"{reply['content'].get('ename')}: {reply['content'].get('evalue')}"
-            raise KernelError(f"the kernel {self.spec} cannot take jobs: {why}")
+        asked = {self._client.execute(code, silent=True, store_history=False, allow_stdin=False)}
+        while (reply := await self._next(self._client.get_shell_msg)) is None:
+            pass
+        content = reply["content"]
+        if content["status"] != "ok":
+            why = f"{content.get('ename')}: {content.get('evalue')}"
+            await self._give_up(f"the kernel {self.spec} cannot take jobs: {why}")
+        # Whoever hears it say this to all will hear the rest; and only now is it done with the request: a
+        # job that began before would lose its handler of interrupts to the end of it.
+        while not is_idle(said := await self._next(self._client.get_iopub_msg), asked):
+            if said is None:
+                asked.add(self._client.kernel_info())
+
+    async def _next(self, get: Callable[..., Awaitable[dict]]) -> dict | None:
+        """The next message of a kernel that is starting; None when there is none for a while."""
+        try:
+            return await get(timeout=ASK_S)
+        except queue.Empty:
+            await self._check_start()
+            return None
 
     # ------------------------------------------------------------------ the channel
 
@@ -312,6 +348,10 @@ class Kernel:
         """Holds afterwards: the process has ended and nothing of it is left."""
         self._stopping = True
         self._answer({})
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+            self._starting = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -334,12 +374,10 @@ class Kernel:
             file.unlink(missing_ok=True)
 
 
-def ending(code: int) -> str:
-    """An exit code in words."""
-    if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-        return f"was killed by signal {-code} ({name})"
-    return f"ended itself with exit code {code}"
+def is_idle(message: dict | None, asked: set[str]) -> bool:
+    """True for a kernel's word that it is done with one of these requests."""
+    said = message or {"parent_header": {}, "content": {}}
+    return said["parent_header"].get("msg_id") in asked and said["content"].get("execution_state") == "idle"
 
 
 def text_of_display(content: dict) -> dict[str, str]:

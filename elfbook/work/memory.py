@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -131,3 +132,11 @@ def mounted(mounts: list[str], path: str, version: int) -> list[Path]:
             inner = path.removeprefix(root) if root != "/" else path
             found.append(Path(mount) / inner.lstrip("/"))
     return found
+
+
+def ending(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
+        return f"was killed by signal {-code} ({name})"
+    return f"ended itself with exit code {code}"

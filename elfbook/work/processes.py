@@ -21,13 +21,6 @@ log = logging.getLogger("elfbook")
 PATIENCE_S = 3600.0
 """So long a worker or scheduler keeps what a store does not take, and tries again."""
 GONE_LOOK_S = 1.0
-NOT_INHERITED = ("JPY_", "PYTEST_", "ELFBOOK_DISPLAY", "MPLBACKEND", "JUPYTER_TOKEN", "JUPYTERHUB_")
-"""Of the notebook's environment: what would bind workers to one kernel, test or session."""
-
-
-def inherited(environ: dict[str, str]) -> dict[str, str]:
-    """The environment a host and its workers get from whoever starts them."""
-    return {name: value for name, value in environ.items() if not name.startswith(NOT_INHERITED)}
 
 
 def child_arguments(prog: str) -> argparse.ArgumentParser:
@@ -52,13 +45,19 @@ async def until_stopped(
     *,
     parent: bool = False,
 ) -> None:
-    """Connect, work, and stop at SIGTERM or SIGINT, or when the parent's pipe ends."""
+    """Connect, work, and stop at SIGTERM or SIGINT, or when the parent's pipe ends.
+
+    With a parent, connect when it says so: it starts its children while the server is starting.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if parent:
-        threading.Thread(target=_until_pipe_ends, args=(loop, stop), daemon=True).start()
+        told = asyncio.Event()
+        threading.Thread(target=_hear_parent, args=(loop, told, stop), daemon=True).start()
+        if not await _first(told, stop):
+            return
     mycelium = await Mycelium.open(
         place.address(),
         key=place.key(),
@@ -87,9 +86,18 @@ async def _until_place_is_gone(place: Place, mycelium: Mycelium, stop: asyncio.E
             return
 
 
-def _until_pipe_ends(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+async def _first(told: asyncio.Event, stop: asyncio.Event) -> bool:
+    """True once it is told to begin, False when it is to stop before that."""
+    waits = [asyncio.create_task(told.wait()), asyncio.create_task(stop.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for each in waits:
+        each.cancel()
+    return told.is_set() and not stop.is_set()
+
+
+def _hear_parent(loop: asyncio.AbstractEventLoop, told: asyncio.Event, stop: asyncio.Event) -> None:
     while os.read(0, 4096):
-        pass
+        loop.call_soon_threadsafe(told.set)
     loop.call_soon_threadsafe(stop.set)
 
 

@@ -53,6 +53,7 @@ class Worker:
     pool: str = "main"
     only: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    first_kernel: Kernel | None = None  # one that was begun before the mycelium was there
     names: set[str] = field(default_factory=set)
     """Named elves that it holds."""
     modules: dict[str, bool] = field(default_factory=dict)
@@ -83,10 +84,12 @@ class Worker:
         )  # fmt: skip
         self.commits = Commits(
             self.mycelium, self.name, self.outputs, self.parcels.cellar, self.beside,
-            on_end=self._ended, on_taken_over=self._forget, certain=self._certain,
+            on_end=self._ended, on_taken_over=self._forget,
+            certain=lambda: self.fencing.certain(),  # noqa: PLW0108 (there is no fencing yet)
         )  # fmt: skip
         self.bench = Bench(
             make_kernel=kernel,
+            first=self.first_kernel,
             own=self.beside.run,
             on_result=self._result,
             on_unbegun=self.commits.release,
@@ -184,9 +187,6 @@ class Worker:
         if not found.keys() <= self.modules.keys():
             self.modules.update(found)
             await self.pulse.beat()
-
-    async def _certain(self) -> None:
-        await self.fencing.certain()
 
     def _forget(self, names: list[str]) -> None:
         if names:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place
-from elfbook.work.processes import child_arguments, inherited, main_of, place_of, until_stopped
+from elfbook.store.server import inherited
+from elfbook.work.kernel import Kernel
+from elfbook.work.processes import child_arguments, main_of, place_of, until_stopped
 from elfbook.work.worker import Worker
 
 
@@ -29,6 +31,12 @@ async def work_for(  # noqa: PLR0913 (keywords, each a flag of `elfbook worker`)
 ) -> None:
     """Serve as the worker `name` until stopped; nothing of it is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="elf-", dir=runtime))
+    environment, cellar = inherited(dict(os.environ)), place.values / name
+    # A kernel takes longest to start, and needs no mycelium for that.
+    first = Kernel(
+        spec=kernel, folder=folder, key=place.key(), worker=name, environment=environment, values=cellar
+    )
+    first.begin()
 
     async def work(mycelium: Mycelium, stop: asyncio.Event) -> None:
         worker = Worker(
@@ -36,19 +44,21 @@ async def work_for(  # noqa: PLR0913 (keywords, each a flag of `elfbook worker`)
             name=name,
             host=socket.gethostname(),
             folder=folder,
-            cellar=place.values / name,
+            cellar=cellar,
             spec=kernel,
             pool=pool,
             only=tuple(elf),
-            environment=inherited(dict(os.environ)),
+            environment=environment,
+            first_kernel=first,
         )
         await worker.run(stop)
 
     try:
         await until_stopped(place, name, work, parent=parent)
     finally:
+        await first.stop()  # the worker has done so, if it came to be one
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(place.values / name, ignore_errors=True)
+        shutil.rmtree(cellar, ignore_errors=True)
 
 
 def run_worker(place: Place, *, elf: Sequence[str] = (), kernel: str = "python3", pool: str = "main") -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from elfbook.errors import KernelError
-from elfbook.work.kernel import ending
+from elfbook.work.memory import ending
 
 
 async def test_a_failure_is_data_and_the_next_job_runs(desk, until) -> None:

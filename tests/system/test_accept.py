@@ -13,8 +13,8 @@ import pytest
 from elfbook.facts import Claimed, Lost, State, Succeeded
 from elfbook.store.follow import Taker
 from elfbook.store.mycelium import Mycelium
+from elfbook.store.server import inherited
 from elfbook.work import worker as working
-from elfbook.work.processes import inherited
 from elfbook.work.worker import Worker
 from tests.system.conftest import at_work
 

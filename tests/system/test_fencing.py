@@ -20,9 +20,9 @@ from elfbook.host import hostfile
 from elfbook.store.follow import Taker
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place
+from elfbook.store.server import inherited
 from elfbook.work import pulse
 from elfbook.work import worker as working
-from elfbook.work.processes import inherited
 from elfbook.work.worker import Worker
 from tests.system.conftest import at_work
 
