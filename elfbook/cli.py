@@ -9,11 +9,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.notebook.grammar import nearest, size_in_bytes
 from elfbook.version import __version__
+
+if TYPE_CHECKING:
+    from elfbook.notebook.notebook import Notebook
 
 OK, FAILED, MISTYPED, INTERRUPTED = 0, 1, 2, 130
 TUTORIALS = "elfbook-tutorials"
@@ -137,7 +140,7 @@ def complain(error: ElfbookError, code: int) -> int:
 # ---------------------------------------------------------------------------- commands
 
 
-def notebook_at(given: argparse.Namespace) -> object:
+def notebook_at(given: argparse.Namespace) -> Notebook:
     """A notebook's side for this one command."""
     from elfbook.notebook.notebook import Notebook
     from elfbook.store.place import Place
@@ -179,7 +182,12 @@ def down(given: argparse.Namespace) -> int:
 def status(given: argparse.Namespace) -> int:
     from elfbook.notebook import verbs
 
-    print(verbs.overview(notebook=notebook_at(given)))
+    notebook = notebook_at(given)
+    said = verbs.overview(notebook=notebook)
+    place = notebook.place
+    if isinstance(said.about, ElfbookError) and (place.url or place.host_file.exists()):
+        return complain(said.about, FAILED)  # there should be a server
+    print(said)
     return OK
 
 

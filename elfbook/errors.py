@@ -9,7 +9,7 @@ ElfbookError                   carries .hint: what to type next
 ├─ FlowFailed                  a run ended with failed jobs (.failures)
 ├─ FlowCancelled               a run was cancelled
 ├─ MyceliumError               the server
-│  ├─ MyceliumUnreachable      nothing answers
+│  ├─ MyceliumUnreachable      nothing answers; says what holds nevertheless
 │  ├─ AccessDenied             it does not let us in, or not do what we must
 │  ├─ WrongServer              what answers is no NATS server, too old, or without JetStream
 │  ├─ StoreFull                the store refuses to grow
@@ -89,7 +89,12 @@ class MyceliumError(ElfbookError):
 
 
 class MyceliumUnreachable(MyceliumError):
-    """No server answered."""
+    """No server answered. The message says what holds nevertheless, of what was asked for."""
+
+    def __init__(self, message: str, *, hint: str = "", why: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.why = why
+        """The message without what holds; empty where it says nothing of that."""
 
 
 class AccessDenied(MyceliumError):

@@ -118,7 +118,7 @@ def greeting(**facts: object) -> bytes:
     ("words", "kind", "said", "next_step"),
     [
         (b"SSH-2.0-OpenSSH_9\r\n", WrongServer, "no NATS server: it says 'SSH-2.0-OpenSSH_9", "Check the URL"),
-        (b"", WrongServer, "no NATS server: it says nothing", "Check the URL"),
+        (b"", MyceliumUnreachable, "says nothing: a NATS server that hangs, or none at all", "Check the URL"),
         (greeting(version="2.9.10"), WrongServer, "is version 2.9.10; elfbook needs 2.12 or newer", "Upgrade"),
         (greeting(version=""), WrongServer, "needs 2.12", "Upgrade"),
         (greeting(jetstream=False), WrongServer, "version 2.15.1) runs without JetStream", "nats-server -js"),

@@ -18,6 +18,7 @@ from elfbook.errors import StoreCorrupt, StoreFull
 from elfbook.model import INLINE_LIMIT
 from elfbook.store import blobs as blobs_module
 from elfbook.store.blobs import CHUNK, WINDOW, Blobs, cut
+from elfbook.store.link import Message
 from elfbook.store.mycelium import Mycelium
 from elfbook.wire import digest_of
 
@@ -250,6 +251,24 @@ async def test_a_lost_connection_is_waited_out(mycelium: Mycelium, monkeypatch: 
         return await send(*given, **more)
 
     monkeypatch.setattr(blobs.link, "send", sometimes)
+    data = os.urandom(CHUNK + 5)
+    await blobs.put(digest_of(data), [data])
+    assert await blobs.get(digest_of(data), len(data)) == data
+
+
+async def test_a_server_that_lags_behind_is_no_proof_that_a_value_is_gone(
+    mycelium: Mycelium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any server of a cluster answers a direct question, also one that has been away."""
+    blobs = await mycelium.blobs()
+    request = blobs.link.request
+
+    async def lagging(subject: str, *given: object, **more: object) -> Message:
+        if "DIRECT.GET" in subject:
+            return Message(subject, b"", headers={"Status": "404"})
+        return await request(subject, *given, **more)
+
+    monkeypatch.setattr(blobs.link, "request", lagging)
     data = os.urandom(CHUNK + 5)
     await blobs.put(digest_of(data), [data])
     assert await blobs.get(digest_of(data), len(data)) == data

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -242,6 +245,41 @@ def started_in(folder: Path) -> list[str]:
         if os.fsencode(folder) in command and int(entry.name) != os.getpid():
             found.append(command.replace(b"\0", b" ").decode())
     return found
+
+
+# ---------------------------------------------------------------------------- a server that hangs
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+@pytest.mark.parametrize("words", [["status"], ["doctor"], ["worker"], ["up", "1"]], ids=lambda words: words[0])
+def test_a_server_that_takes_connections_and_never_answers_is_named(
+    words: list[str], speaks: bool, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door, ThreadPoolExecutor() as beside:
+        greeting = b'INFO {"version": "2.15.1", "jetstream": true, "max_payload": 1000000}\r\n'
+        beside.submit(keep_silent, door, greeting if speaks else b"")
+        where = f"127.0.0.1:{door.getsockname()[1]}"
+        told = run(*words, "--url", f"nats://{where}", ELFBOOK_STATE_DIR=str(tmp_path / "state"), limit_s=40)
+        door.shutdown(socket.SHUT_RDWR)
+    assert told.returncode == 1, told
+    said = told.stdout if words == ["doctor"] else told.stderr
+    assert where in said
+    assert ("does not answer in time" if speaks else "says nothing") in said
+    assert "log" in said, "what to do next"
+    assert "Traceback" not in told.stderr
+    assert "the host did not start" not in told.stderr
+    assert list(processes_of(Place(tmp_path / "state"))) == []
+
+
+def keep_silent(door: socket.socket, greeting: bytes) -> None:
+    """Whoever comes hears the greeting, and nothing after it."""
+    callers = []
+    with contextlib.suppress(OSError):
+        while True:
+            callers.append(door.accept()[0])
+            callers[-1].sendall(greeting)
+    for caller in callers:
+        caller.close()
 
 
 # ---------------------------------------------------------------------------- workers from a shell

@@ -40,7 +40,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "view", "textform", "page", "report",
     ),
     "store": (
-        "beside", "address", "greeting", "messages", "link", "marks", "streams", "pressure", "writer", "aside", "blobs", "follow",
+        "beside", "address", "greeting", "messages", "answers", "questions", "link", "reach", "marks", "streams",
+        "pressure", "writer", "aside", "blobs", "follow",
         "shelf", "ground", "mycelium", "place", "server", "graphstore",
     ),
     "work": (
@@ -52,7 +53,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "snapshots", "uptake", "scheduler", "schedulerprocess", "children", "ledger", "withheld", "storekeeper", "serving", "host",
     ),
     "client": (
-        "local", "portal", "ear", "watched", "client",
+        "local", "portal", "outward", "ear", "watched", "client",
     ),
     "notebook": (
         "traces", "body", "grammar", "policies", "ipython", "naming", "pages", "roster", "strays", "texts",

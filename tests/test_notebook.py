@@ -322,7 +322,8 @@ def test_a_server_that_goes_and_comes_back(cell: Cells, state: Path) -> None:
     hostfile.stop(Place(state))  # as another notebook's %elf down would
     assert re.match(r". flow nap: \d of 3 jobs done", cell("print(nap)"))
     assert cell.fails("%elf runs", MyceliumUnreachable) == (
-        "MyceliumUnreachable: the server does not answer any more\nStart it again with  %elf up"
+        "MyceliumUnreachable: the server does not answer any more. Nothing was changed by asking.\n"
+        "Start it again with  %elf up"
     )
     cell("%elf up 2")
     assert cell("nap.result()").endswith("[0.1, 0.2, 1]")

@@ -30,6 +30,7 @@ class Deaf:
     link: Link
     losses: int
     sent: int = 0
+    has_others: bool = False
     between: Callable[[], Awaitable[object]] | None = None
     """Done before the link is asked what became of a write."""
 

@@ -15,8 +15,9 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from elfbook.client.ear import Ear
+from elfbook.client.outward import outward
 from elfbook.client.watched import Watched, read_revision
-from elfbook.errors import ElfbookError, ElfUsageError, MyceliumError
+from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.facts import Cancelled, Reopened
 from elfbook.host import hostfile
 from elfbook.log.fold import RunState, start, to_cancel
@@ -52,6 +53,7 @@ class RunLine:
     """State to number of jobs; of an unsettled run as its records say now."""
 
 
+@outward
 @dataclass(eq=False)
 class Client:
     """One process's view of a mycelium; all of it belongs to one event loop."""
@@ -65,6 +67,8 @@ class Client:
     _newest: dict[str, tuple[Manifest, int]] = field(default_factory=dict)
     _code: dict[str, ValueRef] = field(default_factory=dict)
     _tasks: list[asyncio.Task] = field(default_factory=list)
+    _in_doubt: set[str] = field(default_factory=set)
+    """Nonces of submissions of which nobody could say whether they were stored."""
 
     @classmethod
     async def open(cls, place: Place) -> Client:
@@ -186,9 +190,10 @@ class Client:
                 seq = await self.mycelium.add_run(manifest, seq)
             except BaseException as error:
                 await watched.close()
-                if not isinstance(error, Conflict):
-                    raise
                 self._newest.pop(draft.flow, None)
+                if not isinstance(error, Conflict):
+                    self._in_doubt.add(manifest.nonce)
+                    raise
                 continue
             self._newest[draft.flow] = (manifest, seq)
             self.watched[manifest.run] = watched
@@ -202,13 +207,16 @@ class Client:
         return found
 
     async def _active(self, flow: str, key: str) -> Watched | None:
-        """The flow's newest run if it has this key and has not settled."""
+        """The flow's newest run if it has this key, and has not settled or was submitted in doubt."""
         before, _ = self._newest.get(flow) or await self._look_up(flow)
         if before is None or before.key != key:
             return None
         watched = await self.watch(flow, before.number)
         await watched.catch_up()
-        return None if watched.state.settled else watched
+        if watched.state.settled and before.nonce not in self._in_doubt:
+            return None
+        self._in_doubt.discard(before.nonce)
+        return watched
 
     async def _store_blobs(self, blobs: Mapping[str, Iterable[bytes | memoryview]]) -> None:
         for digest, pieces in blobs.items():
@@ -334,8 +342,7 @@ class Client:
                 for job, seq in wanted
             ]
             await asyncio.wait(writes)
-            for write in writes:
-                error = write.exception()
+            for error in [write.exception() for write in writes]:
                 if error is not None and not isinstance(error, Conflict):
                     raise error
             await watched.catch_up()
@@ -369,15 +376,12 @@ class Client:
         writes = [self.mycelium.record(watched.run, job, event, seq) for job, event, seq in events]
         if writes:
             await asyncio.wait(writes)
-        count = 0
-        for write in writes:
-            error = write.exception()
-            if error is None:
-                count += 1
-            elif not isinstance(error, Conflict):
-                raise MyceliumError(f"a job could not be opened again: {error}") from error
+        errors = [write.exception() for write in writes]
+        for error in errors:
+            if error is not None and not isinstance(error, Conflict):
+                raise error
         await watched.catch_up()
-        return count
+        return errors.count(None)
 
     async def fetch(self, ref: ValueRef) -> bytes:
         """The encoded value that a reference names."""

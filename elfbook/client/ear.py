@@ -18,6 +18,9 @@ from elfbook.store.follow import Follower
 from elfbook.store.link import Entry, Unanswered
 from elfbook.store.mycelium import Mycelium
 
+BEGIN_S = 15.0
+"""So long it may take until something is heard: a cluster may elect a leader meanwhile."""
+
 
 class Listener(Protocol):
     """A run that wants to hear what is stored about it."""
@@ -77,9 +80,13 @@ class Ear:
             if not follower.begun.is_set():
                 begun = asyncio.create_task(follower.begun.wait())
                 try:
-                    await asyncio.wait({begun, task}, return_when=asyncio.FIRST_COMPLETED)
+                    done, _ = await asyncio.wait(
+                        {begun, task}, timeout=BEGIN_S, return_when=asyncio.FIRST_COMPLETED
+                    )
                 finally:
                     begun.cancel()
+                if not done:
+                    raise Unanswered(f"no answer within {BEGIN_S:g} s")
         if self.error is not None:
             raise self.error
 

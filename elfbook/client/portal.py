@@ -71,13 +71,21 @@ class Portal:
             future.cancel()  # does nothing to one that is done
         return outcome(future)
 
-    async def wait(self, make: Callable[..., Awaitable[T]], *args: object, **named: object) -> T:
+    async def wait(
+        self,
+        make: Callable[..., Awaitable[T]],
+        *args: object,
+        check: Callable[[], None] | None = None,
+        **named: object,
+    ) -> T:
         """The same for code that itself runs on a loop, such as a cell's `await`."""
         future = self.start(make, *args, **named)
         try:
             mirror = asyncio.wrap_future(future)
             while not mirror.done():
                 await asyncio.wait([mirror], timeout=TICK_S)
+                if check is not None and not mirror.done():
+                    check()
         finally:
             future.cancel()
         with suppress(BaseException):  # `outcome` raises it; this marks it as seen

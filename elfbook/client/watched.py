@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from elfbook.client.ear import Ear
+from elfbook.client.outward import named, outward
 from elfbook.errors import ElfbookError
 from elfbook.facts import ENDED
 from elfbook.log.fold import RunState, fold
@@ -17,7 +18,10 @@ from elfbook.store.link import Entry, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.wire import decode, unseal
 
+HEAR_S = 15.0
 
+
+@outward
 @dataclass(eq=False)
 class Watched:
     """A run as this process sees it, kept current by tasks of the client's loop."""
@@ -104,7 +108,7 @@ class Watched:
         self._hear(self._take_outputs, entries)
 
     def hear_nothing_more(self, error: Exception) -> None:
-        self.error = error
+        self.error = named(error)
         self._leave()
         self._note_change()
 
@@ -205,9 +209,14 @@ class Watched:
             await (self._read_facts() if self._ear is None else self._hear_on())
 
     async def _hear_on(self) -> None:
+        """Return when something was heard of what is stored already: it is on its way."""
         if self.error is not None:
             raise self.error
-        await self._changed.wait()
+        try:
+            async with asyncio.timeout(HEAR_S):
+                await self._changed.wait()
+        except TimeoutError as error:
+            raise Unanswered(f"nothing heard within {HEAR_S:g} s") from error
 
     async def _read_facts(self) -> None:
         names = self.mycelium.names

@@ -25,7 +25,7 @@ from elfbook.store.link import Message, Refused, Unanswered
 from elfbook.store.marks import Mark, Marks, losses, remembered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
-from elfbook.store.pressure import Complaint, Trouble
+from elfbook.store.pressure import Complaint, Trouble, has_room
 from elfbook.store.server import ensure_server, limit_is_new, stop_server
 from elfbook.wire import decode
 from elfbook.words import listing, plural, size
@@ -40,9 +40,8 @@ SILENT_S = 2.0
 """A store has to be silent for so long before its server is started anew, once its disk has room."""
 RESTART_EVERY_S = 20.0
 ASIDES = 50
-ROOM = 0.1
-ROOM_BYTES = 64 * 1000**2
-"""Room is: a tenth of the disk, or this, whichever is less."""
+MUTE_S = 45.0
+"""A disk that has room may be slow: only after so long without one answer is its server taken for stuck."""
 
 
 @dataclass(eq=False)
@@ -59,6 +58,8 @@ class Storekeeper:
     """What was set aside because it could not be used, the newest last."""
     _complaints: dict[str, tuple[float, Complaint]] = field(default_factory=dict)
     _silent_since: float = 0.0
+    _was_full: bool = False
+    """The disk had no room at some moment since writes are not answered."""
     _restarted_at: float = float("-inf")
 
     async def begin(self) -> None:
@@ -159,20 +160,25 @@ class Storekeeper:
             await asyncio.sleep(ROOM_LOOK_S)
             if limit_is_new(self.place):
                 await self._restart("it has another limit now")
-            elif self._is_silent() and self._has_room():
-                await self._restart("its disk was full and has room again")
+            elif why := self._is_stuck():
+                await self._restart(why)
         await asyncio.Event().wait()
 
-    def _is_silent(self) -> bool:
+    def _is_stuck(self) -> str:
+        """Why the server would store again if it were started anew; empty when nothing says that it would."""
         now = time.monotonic()
         kinds = {said.trouble for at, said in self._complaints.values() if now - at < COMPLAINT_S}
-        if Trouble.SILENT not in kinds:
-            self._silent_since = now
-        return now - self._silent_since > SILENT_S and now - self._restarted_at > RESTART_EVERY_S
-
-    def _has_room(self) -> bool:
-        disk = self._disk()
-        return disk.free > min(ROOM * disk.total, ROOM_BYTES)
+        if kinds.isdisjoint({Trouble.SILENT, Trouble.DISK}):
+            self._silent_since, self._was_full = now, False
+        # A server that is only slow is silent too; what has been seen full was the reason.
+        room = has_room(str(self.place.state_dir))
+        self._was_full |= not room or Trouble.DISK in kinds
+        silent_s = now - self._silent_since
+        if not room or now - self._restarted_at < RESTART_EVERY_S:
+            return ""
+        if self._was_full and silent_s > SILENT_S:
+            return "its disk was full and has room again"
+        return f"it has answered no write for {MUTE_S:g} s" if silent_s > MUTE_S else ""
 
     def _disk(self) -> shutil._ntuple_diskusage:
         return shutil.disk_usage(self.place.state_dir)

@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from elfbook.client.portal import PORTAL
 from elfbook.errors import ElfbookError
 from elfbook.host import hostfile
 from elfbook.notebook.strays import processes_of
 from elfbook.notebook.texts import below_home
-from elfbook.store.greeting import OLDEST_SERVER
-from elfbook.store.place import Place
-from elfbook.store.server import answers, server_program
+from elfbook.store.greeting import OLDEST_SERVER, shown
+from elfbook.store.place import Place, read_json
+from elfbook.store.server import answers, has_server, server_program
 from elfbook.version import __version__
 from elfbook.words import listing, plural, size
 
@@ -96,7 +97,10 @@ def kernel(_place: Place) -> Iterator[Check]:
 def server(place: Place) -> Iterator[Check]:
     """The nats-server program, or the server of somebody else."""
     if place.url:
-        yield Check("server", "note", "you use one of your own; elfbook starts none")
+        from elfbook.store.reach import reach
+
+        PORTAL.call(reach, place.address())
+        yield Check("server", "ok", f"{shown(place.url)} answers; it is one of your own, elfbook starts none")
         return
     program = server_program()
     said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
@@ -140,6 +144,10 @@ def running(place: Place) -> Iterator[Check]:
     facts = hostfile.find(place)
     if facts is None:
         yield Check("workers", "note", "nothing runs here now", "%elf up   (in a shell:  elfbook up)")
+        left = {} if place.url else read_json(place.server_file) or {}
+        if left and has_server(place) and not answers(left["url"], left["name"]):
+            words = f"process {left['pid']} runs and does not answer"
+            yield Check("nats-server", "wrong", words, "%elf down   (in a shell:  elfbook down)")
         return
     if facts.trouble:
         yield Check(
@@ -153,7 +161,11 @@ def running(place: Place) -> Iterator[Check]:
     for aside in facts.asides:
         yield Check("set aside", "note", aside, "everything else goes on; nothing needs to be done")
     if facts.pressure:
-        yield Check("store", "wrong", facts.pressure, "make room, or  elfbook up --store-limit SIZE")
+        from elfbook.store.pressure import SLOW, Trouble
+
+        full = facts.pressure.startswith((Trouble.FULL, Trouble.DISK))
+        remedy = "make room, or  elfbook up --store-limit SIZE" if full else SLOW
+        yield Check("store", "wrong", facts.pressure, remedy)
     if not facts.scheduler_pid:
         yield Check(
             "scheduler", "wrong", "it does not run", f"the host starts it again; its log is in {place.logs}"
@@ -169,8 +181,6 @@ def running(place: Place) -> Iterator[Check]:
 
 def server_name(place: Place) -> str:
     """The name that the embedded server gives itself."""
-    from elfbook.store.place import read_json
-
     return (read_json(place.server_file) or {}).get("name", "")
 
 

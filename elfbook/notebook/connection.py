@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from elfbook.client.outward import named
 from elfbook.client.portal import PORTAL
 from elfbook.errors import MyceliumUnreachable
 from elfbook.model import Beat, Situation, ValueRef
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSE_S = 3.0
+SILENT_S = 4.0
+AWAY = "the server does not answer"
+START_AGAIN = "Start it again with  %elf up"
 AWAY_S = 5.0
 """A host that died is started again within two seconds; after this nobody will."""
 
@@ -76,24 +80,39 @@ class Connection:
         return self._client.durability if self._client is not None else ""
 
     def ask(self, verb: Callable[..., Awaitable[T]], *args: object) -> T:
-        """What a verb of the client gives; MyceliumUnreachable when the server has gone away."""
-        link, pressure = self.client.mycelium.link, self.client.mycelium.pressure
+        """What a verb of the client gives; MyceliumUnreachable when the server has gone away.
+
+        What keeps it waiting is said within five seconds: a store that is full, or does not answer.
+        """
+        watch = self.watching(self.client, verb.__name__)
+        return self.portal.call(verb, *args, check=watch)
+
+    def watching(self, client: Client | None = None, verb: str = "") -> Callable[[], None]:
+        """What to call while something is waited for: it says, once, why that takes so long.
+
+        Of a `verb` it says by raising that the server has gone away. Without one it is only said.
+        """
+        mycelium = (client or self._client).mycelium if client or self._client else None
         heard_at = time.monotonic()
         said = ""
 
         def check() -> None:
             nonlocal heard_at, said
-            if pressure.why and pressure.why != said:
-                said = pressure.why
-                print(f"waiting: {said}", flush=True)
-            if link.connected:
+            if mycelium is None:
+                return
+            if mycelium.link.connected:
                 heard_at = time.monotonic()
-            elif time.monotonic() > heard_at + AWAY_S:
-                raise MyceliumUnreachable(
-                    "the server does not answer any more", hint="Start it again with  %elf up"
-                )
+            away = time.monotonic() > heard_at + AWAY_S
+            if away and verb:
+                gone = MyceliumUnreachable("the server does not answer any more", hint=START_AGAIN)
+                raise named(gone, verb)
+            hangs = mycelium.link.connected and mycelium.silent_s() > SILENT_S
+            why = mycelium.pressure.why or (AWAY if away or hangs else "")
+            if why and why != said:
+                said = why
+                print(f"waiting: {why}", flush=True)
 
-        return self.portal.call(verb, *args, check=check)
+        return check
 
     def fetch(self, ref: ValueRef) -> bytes:
         """The bytes that `ref` names, checked."""

@@ -140,7 +140,8 @@ def run_cell(
     if remark:
         say(remark)
     if joined:
-        say(f"{flow} is already running: shown here, nothing started twice")
+        there = "had been stored already, and has ended" if run.settled else "is already running"
+        say(f"{flow} {there}: shown here, nothing started twice")
     present(notebook, run, options)
     return run
 

@@ -99,7 +99,7 @@ class Run:
         if self.settled:
             return
         try:
-            await self._notebook.portal.wait(make, *args)
+            await self._notebook.portal.wait(make, *args, check=self._notebook.watching())
         except asyncio.CancelledError as error:
             # An interrupted cell is cancelled like any task; it stays cancelled.
             shown_as(error, self._stopped())
@@ -134,7 +134,8 @@ class Run:
         __tracebackhide__ = True
         if not self.settled:
             try:
-                self._notebook.portal.call(make, timeout_s=timeout)
+                check = self._notebook.watching()
+                self._notebook.portal.call(make, timeout_s=timeout, check=check)
             except KeyboardInterrupt as error:
                 shown_as(error, self._stopped())
                 error.args = (self._stopped(),)

@@ -71,15 +71,8 @@ def up(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     """
     notebook = notebook or current()
     place = Place.at(url) if url else notebook.place
-    if place.url and fast:
-        raise ElfUsageError(
-            "the server is one of your own, and how it stores is in its configuration",
-            hint="See sync_interval there.",
-        )
-    if place.url and store_limit:
-        raise ElfUsageError(
-            "the server is one of your own, and its limit is in its configuration", hint="See max_file there."
-        )
+    if place.url:
+        check_own_server(notebook, place, fast=fast, store_limit=store_limit)
     wanted = WORKERS if n is None and not elf else n
     fresh = hostfile.find(place) is None
     # What the first flow needs of this process, while the workers start.
@@ -108,6 +101,22 @@ def up(  # noqa: PLR0913 (keywords, each a flag of `%elf up`)
     stop = "%elf down" if notebook.shell is not None else "elfbook down"
     words = ready_words(len(report.workers), elf)
     return Said(up_text(report, words, kernel, where(place), stop=stop), report)
+
+
+def check_own_server(notebook: Notebook, place: Place, *, fast: bool, store_limit: int | None) -> None:
+    """What keeps a server of somebody's own from being used is raised: a host would only log it."""
+    from elfbook.store.reach import reach
+
+    if fast:
+        raise ElfUsageError(
+            "the server is one of your own, and how it stores is in its configuration",
+            hint="See sync_interval there.",
+        )
+    if store_limit:
+        raise ElfUsageError(
+            "the server is one of your own, and its limit is in its configuration", hint="See max_file there."
+        )
+    notebook.portal.call(reach, place.address())
 
 
 def ready_words(number: int, elf: Sequence[str]) -> str:
@@ -175,7 +184,7 @@ def overview(*, notebook: Notebook | None = None) -> Said:
         beats = notebook.workers()
         lines_of_runs = run_lines(notebook)
     except MyceliumUnreachable as error:
-        return Said("\n".join([f"{error}", error.hint, *elf_lines(notebook)]).strip())
+        return Said("\n".join([f"{error}", error.hint, *elf_lines(notebook)]).strip(), error)
     lines = [workers_line(beats)]
     lines += [f"  {worker_line(beat)}" for beat in beats]
     lines += lines_of_runs or ["no runs yet"]

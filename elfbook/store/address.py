@@ -14,3 +14,5 @@ class Address:
     password: str = ""
     system_password: str = ""
     """Of the embedded server's system account; lets anyone verify how it stores."""
+    disk: str = ""
+    """A folder on the disk of its store, when that is a disk of this machine."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
-from elfbook.errors import MyceliumError, StoreCorrupt, StoreRegressed
-from elfbook.store.link import NOT_FOUND, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
+from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreCorrupt, StoreRegressed
+from elfbook.store.answers import NOT_FOUND, WRONG_LAST_SEQUENCE
+from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.messages import EXPECT
-from elfbook.store.pressure import GONE, Gauge
+from elfbook.store.pressure import AWAY, GONE, Gauge
 from elfbook.wire import Names
 
 Buffer = bytes | bytearray | memoryview
@@ -28,8 +30,10 @@ STEPS = 3
 ready. Chunks handed over in one go are copied together again and again first, and the server waits."""
 ASK_FROM = 8 * CHUNK
 """Larger blobs are looked for before they are sent."""
-ATTEMPTS = 5
+RETRY_S = 0.5
 ANSWER_S = 30.0
+QUIET_S = 3.0
+"""Two such pauses in which nothing at all comes, and it is asked again."""
 
 
 def cut(buffers: Iterable[Buffer], size: int = CHUNK) -> Iterator[Buffer]:
@@ -139,18 +143,25 @@ class Blobs:
 
     async def _get_chunk(self, digest: str, index: int, count: int) -> bytes:
         subject = f"$JS.API.DIRECT.GET.{self.names.blobs}.{self.names.chunk(digest, index)}"
-        for attempt in range(ATTEMPTS):
+        began = time.monotonic()
+        while True:
             try:
-                reply = await self.link.request(subject, b"", timeout_s=ANSWER_S)
-            except Unanswered:
+                reply = await self.link.request(subject, b"", timeout_s=ANSWER_S, quiet_s=QUIET_S)
+                if (reply.headers or {}).get("Status") != "404":
+                    return reply.data
+                # Any server of a cluster answers that, also one that was away; the leader knows.
+                found = await self.link.last(self.names.blobs, self.names.chunk(digest, index))
+                if found is not None:
+                    return found.data
+            except Unanswered as error:
                 await self._still_there()
-                await asyncio.sleep(0.2 * (attempt + 1))
+                if time.monotonic() - began > self.gauge.pressure.patience_s:
+                    raise MyceliumUnreachable(
+                        f"the server does not answer while a value is read ({error})", hint=AWAY
+                    ) from error
+                await asyncio.sleep(RETRY_S)
                 continue
-            status = (reply.headers or {}).get("Status")
-            if status == "404":
-                raise StoreCorrupt(f"part {index + 1} of {count} of a stored value ({digest[:12]}) is gone")
-            return reply.data
-        raise MyceliumError("the store does not answer while a value is read")
+            raise StoreCorrupt(f"part {index + 1} of {count} of a stored value ({digest[:12]}) is gone")
 
     async def _still_there(self) -> None:
         """StoreRegressed when there is no stream of values any more."""

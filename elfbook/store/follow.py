@@ -15,8 +15,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreCorrupt, StoreRegressed
-from elfbook.store.link import NOT_FOUND, Link, Refused, Unanswered
+from elfbook.store.answers import NOT_FOUND
+from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.messages import Entry, Message
+from elfbook.store.questions import AWAY_S, ELECTING_S
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 3.5
@@ -28,8 +30,6 @@ STUCK = 5
 cannot read them. The time alone would tell nothing: a server that is back late is as silent."""
 GIVEN = "Nats-Last-Consumer"
 """In a heartbeat: how many messages the server has handed to the consumer."""
-AWAY_S = 8.0
-"""A read that has an end waits so long for a server that is away; what follows live waits on."""
 LOST = (
     "The server lost its disk's last writes or was given another store. "
     "Runs submitted since then must be submitted again."
@@ -151,7 +151,7 @@ class Follower:
                 await asyncio.sleep(RETRY_S)
             except Unanswered as error:
                 began = time.monotonic()
-                if self.stop_at_end and began - asked > AWAY_S:
+                if self.stop_at_end and began - asked > (ELECTING_S if self.link.has_others else AWAY_S):
                     raise MyceliumUnreachable(
                         f"the server does not answer: {error}", hint="Start it again with  %elf up"
                     ) from error

@@ -12,6 +12,7 @@ from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, Wro
 OLDEST_SERVER = (2, 12)
 """Atomic batches came with nats-server 2.12."""
 START_ONE = "Start one with  %elf up   (in a shell:  elfbook up)"
+OVERLOADED = "It may be overloaded or still starting. See its log, then try again."
 WANTED = "elfbook needs  elf.>  $JS.API.>  $JS.ACK.>  and  _INBOX.>  for publishing and subscribing."
 
 
@@ -47,9 +48,15 @@ async def what_is_there(url: str) -> MyceliumError:
             f"the NATS server at {shown(url)} does not answer in time",
             hint="It may be overloaded, or ask for TLS. See its log, then try again.",
         )
-    said = f"it says {words[:40].decode(errors='replace')!r}" if words else "it says nothing"
+    if not words:  # a frozen server is as silent as a server of another kind that waits to be spoken to
+        return MyceliumUnreachable(
+            f"something listens at {shown(url)} and says nothing: a NATS server that hangs, or none at all",
+            hint=f"Check the URL; if it is right, see the server's log. {START_ONE}",
+        )
+    said = words[:40].decode(errors="replace")
     return WrongServer(
-        f"what listens at {shown(url)} is no NATS server: {said}", hint=f"Check the URL. {START_ONE}"
+        f"what listens at {shown(url)} is no NATS server: it says {said!r}",
+        hint=f"Check the URL. {START_ONE}",
     )
 
 

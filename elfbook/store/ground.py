@@ -16,12 +16,13 @@ from typing import Self
 from elfbook.errors import MyceliumUnreachable, StoreCorrupt, Untrusted
 from elfbook.model import INLINE_LIMIT, ValueRef
 from elfbook.store.address import Address
+from elfbook.store.answers import TOO_MUCH
 from elfbook.store.aside import Asides
 from elfbook.store.beside import Beside
 from elfbook.store.blobs import Blobs
 from elfbook.store.follow import RETRY_S, Follower
-from elfbook.store.greeting import no_jetstream, shown
-from elfbook.store.link import TOO_MUCH, Link, Refused, Unanswered
+from elfbook.store.greeting import OVERLOADED, no_jetstream, shown
+from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.marks import Mark
 from elfbook.store.messages import Entry, Message, told_in
 from elfbook.store.pressure import Pressure, no_room
@@ -90,7 +91,7 @@ class Ground:
         names = Names(namespace)
         version = link.nc.connected_server_version
         atomic = (version.major, version.minor, version.patch) >= ATOMIC_SINCE
-        pressure, seal = Pressure(), RecordSeal(key)
+        pressure, seal = Pressure(disk=address.disk), RecordSeal(key)
         made = cls(
             name=name,
             link=link,
@@ -119,19 +120,19 @@ class Ground:
         self.durability = await read_durability(self.address)
         try:
             await self.streams.ensure()
+            await self.link.subscribe(self.names.epoch, self._hear_epoch)
+            self.epoch = await self.streams.epoch()
         except Unanswered as error:
             raise MyceliumUnreachable(
                 f"the NATS server at {shown(self.address.url)} does not answer: {error}",
-                hint="It may be overloaded or still starting. See its log, then try again.",
+                hint=OVERLOADED,
             ) from error
         except Refused as error:
             if error.code in TOO_MUCH:
                 raise no_room(str(error)) from error
             raise no_jetstream(self.address.url, self.link.user, error) from error
-        await self.link.subscribe(self.names.epoch, self._hear_epoch)
         self.link.on_return.append(self._back)
         self.pressure.on_change.append(self._pressed)
-        self.epoch = await self.streams.epoch()
         self.jobs.start()
         self.runs.start()
 
@@ -142,6 +143,10 @@ class Ground:
         for link in (self._bulk, self.link):
             if link:
                 await link.close()
+
+    def silent_s(self) -> float:
+        """How long something has been asked to which the server has not answered; 0 when nothing is."""
+        return max(link.silent_s() for link in (self._bulk, self.link) if link)
 
     # ------------------------------------------------------------------ streams
 

@@ -6,15 +6,13 @@ Everything above it speaks of messages, replies and refusals; no type of nats-py
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import logging
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import nats
 import nats.aio.client
@@ -22,8 +20,10 @@ import nats.errors
 from nats.aio.client import Client
 
 from elfbook.errors import AccessDenied, MyceliumError
-from elfbook.store.greeting import check_server, credentials_in, not_allowed, not_let_in, what_is_there
-from elfbook.store.messages import Entry, Message, headers_in
+from elfbook.store.answers import NO_RESPONDERS, Refused, Unanswered, reply_of, while_it_speaks
+from elfbook.store.greeting import check_server, credentials_in, not_allowed, not_let_in, shown, what_is_there
+from elfbook.store.messages import Entry, Message
+from elfbook.store.questions import Questions
 
 log = logging.getLogger("elfbook")
 
@@ -33,31 +33,11 @@ nats.aio.client.DEFAULT_BUFFER_SIZE = 256 * 1024
 PING_S = 5
 """nats-py's default of 120 s would notice a dead server after four to six minutes."""
 LOCATE_S = 0.25
-AWAY_S = 8.0  # so long does a question wait for a server that is away
+FLUSH_S = 5
 PENDING_BYTES = 64 * 1024 * 1024
 
-WRONG_LAST_SEQUENCE = 10071
-UNDER_WAY = 10164  # a cluster's word while an earlier write to the subject is not decided yet: ask again
-TOO_MUCH = frozenset({10023, 10047, 10077})
-"""Store full, or a limit of the stream reached."""
-NOT_FOUND = frozenset({10014, 10037, 10059})
-NOT_NOW = frozenset({10008, 10009})  # a cluster's words while it has no leader: as good as no answer
-NO_RESPONDERS = "503"
 DENIED = re.compile(r"authorization violation|authentication|revoked", re.IGNORECASE)
 FORBIDDEN = re.compile(r'permissions violation for (\w+) to "?([^"\s]+)', re.IGNORECASE)
-
-
-class Refused(Exception):
-    """JetStream said no; `code` is its err_code."""
-
-    def __init__(self, code: int, description: str) -> None:
-        super().__init__(f"{description} ({code})")
-        self.code = code
-        self.description = description
-
-
-class Unanswered(Exception):
-    """No reply came: the write may or may not have happened."""
 
 
 class NatsClient(Client):
@@ -81,26 +61,8 @@ class NatsClient(Client):
         await self._process_op_err(error)
 
 
-def refusal(reply: dict) -> Refused | None:
-    error = reply.get("error")
-    return Refused(error.get("err_code", 0), error.get("description", "refused")) if error else None
-
-
-async def reply_of(future: asyncio.Future, timeout_s: float) -> Message:
-    """The reply that `send` promised; Unanswered when it does not come in time.
-
-    Not asyncio.wait_for: in Python 3.11 that loses a cancellation which comes together with the
-    result, and a loop that tries again would then never end.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await future
-    except TimeoutError as error:
-        raise Unanswered(f"no answer within {timeout_s:g} s") from error
-
-
 @dataclass(eq=False)
-class Link:
+class Link(Questions):
     """One connection; it comes back by itself for as long as it is open."""
 
     nc: NatsClient
@@ -114,8 +76,8 @@ class Link:
     user: str = ""
     _search: asyncio.Task | None = None
     _inbox: str = ""
-    _waiting: dict[str, tuple[asyncio.Future, str]] = field(default_factory=dict)
-    """Token to the reply's future and the subject asked."""
+    _waiting: dict[str, tuple[asyncio.Future, str, float]] = field(default_factory=dict)
+    """Token to the reply's future, the subject asked, and when (monotonic)."""
     _refused: asyncio.Event = field(default_factory=asyncio.Event)
     _next: int = 0
 
@@ -216,7 +178,7 @@ class Link:
 
     def _forbid(self, what: str, subject: str) -> None:
         """Who waits for an answer to a message that was not let through need not wait longer."""
-        for token, (future, asked) in list(self._waiting.items()):
+        for token, (future, asked, _) in list(self._waiting.items()):
             if asked == subject and not future.done():
                 del self._waiting[token]
                 future.set_exception(not_allowed(self.where, self.user, what, subject))
@@ -226,13 +188,13 @@ class Link:
         await self.subscribe(f"{self._inbox}.*", self._answered)
 
     def _answered(self, message: Message) -> None:
-        future, _ = self._waiting.pop(message.subject.rpartition(".")[2], (None, ""))
+        future, *_ = self._waiting.pop(message.subject.rpartition(".")[2], (None,))
         if future is not None and not future.done():
             future.set_result(message)
 
     def _fail_waiting(self, error: MyceliumError | None = None) -> None:
         waiting, self._waiting = self._waiting, {}
-        for future, _ in waiting.values():
+        for future, *_ in waiting.values():
             if not future.done():
                 future.set_exception(error or Unanswered("the connection was lost before the answer came"))
 
@@ -268,7 +230,7 @@ class Link:
         self._next += 1
         token = str(self._next)
         future = asyncio.get_running_loop().create_future()
-        self._waiting[token] = (future, subject)
+        self._waiting[token] = (future, subject, time.monotonic())
         try:
             await self.publish(subject, data, f"{self._inbox}.{token}", headers)
         except BaseException:
@@ -277,10 +239,21 @@ class Link:
         return future
 
     async def request(
-        self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None, timeout_s: float = 5.0
+        self,
+        subject: str,
+        data: bytes = b"",
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 5.0,
+        quiet_s: float | None = None,
     ) -> Message:
-        """The reply to a message; Unanswered when none comes in time or nobody listens."""
+        """The reply to a message; Unanswered when none comes in time or nobody listens.
+
+        With `quiet_s` also when the server has said nothing at all for so long: what is large takes its time.
+        """
         future = await self.send(subject, data, headers)
+        if quiet_s:
+            await while_it_speaks(future, lambda: self.nc.stats["in_bytes"], timeout_s, quiet_s)
+            timeout_s = quiet_s
         message = await reply_of(future, timeout_s)
         if message.headers and message.headers.get("Status") == NO_RESPONDERS:
             raise Unanswered("nobody listens there")
@@ -292,10 +265,13 @@ class Link:
         async def deliver(msg) -> None:
             call(Message(msg.subject, msg.data, msg.reply, msg.headers))
 
-        # Limits 0: what is asked for is bounded by the credit given to the server.
-        subscription = await self.nc.subscribe(
-            subject, cb=deliver, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        try:
+            # Limits 0: what is asked for is bounded by the credit given to the server.
+            subscription = await self.nc.subscribe(
+                subject, cb=deliver, pending_msgs_limit=0, pending_bytes_limit=0
+            )
+        except nats.errors.ConnectionClosedError as error:
+            raise Unanswered("the connection is closed") from error
 
         async def undo() -> None:
             if not self.nc.is_closed:
@@ -314,7 +290,36 @@ class Link:
         return self.nc.is_connected
 
     async def flush(self) -> None:
-        await self.nc.flush()
+        """Holds afterwards: the server has had all that was published; Unanswered when it does not say so."""
+        try:
+            await self.nc.flush(FLUSH_S)
+        except (OSError, nats.errors.Error) as error:  # TimeoutError is an OSError
+            raise Unanswered(f"no answer within {FLUSH_S} s") from error
+
+    def silent_s(self) -> float:
+        """How long the oldest question has waited for its answer, whatever is asked."""
+        asked = [at for future, _, at in self._waiting.values() if not future.done()]
+        return time.monotonic() - min(asked) if asked else 0.0
+
+    @property
+    def has_others(self) -> bool:
+        """True when there are more servers than the one that this is connected to."""
+        return len(self.nc.servers) > 1
+
+    @property
+    def server(self) -> str:
+        """The server that this is connected to; empty while there is none."""
+        return shown(self.nc.connected_url.netloc) if self.nc.connected_url else ""
+
+    async def leave(self) -> None:
+        """Go to another server of the cluster, if there is one; what waits for an answer hears of it."""
+        self._deaf_since = 0.0
+        if self.has_others and self.nc.is_connected:
+            log.warning("%s answers, and its streams do not: trying another server", self.server)
+            here = self.nc._current_server
+            self.nc._server_pool.sort(key=lambda each: (each is here, random.random()))  # this one last
+            self.nc.options["dont_randomize"] = True
+            await self.nc._process_op_err(nats.errors.StaleConnectionError())
 
     async def close(self) -> None:
         self._fail_waiting()
@@ -322,49 +327,6 @@ class Link:
             self._search.cancel()
             await asyncio.gather(self._search, return_exceptions=True)
         await _abandon(self.nc)
-
-    async def api(self, verb: str, body: dict | None = None, timeout_s: float = 5.0) -> dict:
-        """A call of the JetStream API; Refused when the server says no."""
-        reply = await self.request(f"$JS.API.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
-        answer = json.loads(reply.data)
-        if error := refusal(answer):
-            raise Unanswered(str(error)) if error.code in NOT_NOW else error
-        return answer
-
-    async def ask(self, verb: str, body: dict | None = None) -> dict:
-        """As `api`, for questions: a server that is away for a moment is waited for and asked again."""
-        deadline = time.monotonic() + AWAY_S
-        while True:
-            try:
-                return await self.api(verb, body)
-            except Unanswered:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(LOCATE_S)
-
-    async def last(self, stream: str, subject: str) -> Entry | None:
-        """The newest message of a subject as its leader has it, None when there is none."""
-        return await self._get(stream, {"last_by_subj": subject})
-
-    async def at(self, stream: str, seq: int) -> Entry | None:
-        """The message at a sequence, None when it is gone."""
-        return await self._get(stream, {"seq": seq})
-
-    async def first_since(self, stream: str, subject: str, seq: int) -> Entry | None:
-        """The first message of a subject at that sequence or after it, None when there is none."""
-        return await self._get(stream, {"next_by_subj": subject, "seq": seq})
-
-    async def _get(self, stream: str, body: dict) -> Entry | None:
-        try:
-            answer = await self.ask(f"STREAM.MSG.GET.{stream}", body)
-        except Refused as error:
-            if error.code in NOT_FOUND:
-                return None
-            raise
-        message = answer["message"]
-        at = datetime.fromisoformat(message["time"]).timestamp()
-        data, headers = (base64.b64decode(message.get(part, "")) for part in ("data", "hdrs"))
-        return Entry(message["subject"], data, message["seq"], at, headers=headers_in(headers))
 
 
 async def _abandon(nc: NatsClient) -> None:
@@ -378,3 +340,6 @@ async def _abandon(nc: NatsClient) -> None:
             raise
     if nc._transport is not None:  # which nats-py leaves open when it was only connecting
         nc._transport.close()
+
+
+__all__ = ["Entry", "Link", "Message", "Refused", "Unanswered", "reply_of"]

@@ -37,10 +37,11 @@ from elfbook.log.doubt import in_doubt
 from elfbook.log.fold import RunState
 from elfbook.model import Beat, Dispatch, LotOffer, Manifest, Output, Settled
 from elfbook.store.address import Address
+from elfbook.store.answers import NO_RESPONDERS, TOO_MUCH, refusal
 from elfbook.store.aside import damaged
 from elfbook.store.follow import FROM_NOW, Follower, Taker
 from elfbook.store.ground import Ground, read_durability
-from elfbook.store.link import NO_RESPONDERS, TOO_MUCH, Refused, refusal
+from elfbook.store.link import Refused
 from elfbook.store.marks import Chain, Missing
 from elfbook.store.messages import Among, Entry, Message
 from elfbook.store.writer import Conflict

@@ -166,7 +166,8 @@ class Place:
                 "no elfbook server was started here yet",
                 hint="Start one with  %elf up   (in a shell:  elfbook up)",
             )
-        return Address(facts["url"], facts["user"], facts["password"], facts["system_password"])
+        words = (facts["url"], facts["user"], facts["password"], facts["system_password"])
+        return Address(*words, disk=str(self.state_dir))
 
     def locate(self) -> str | None:
         """The server's present URL, for a connection that was lost."""

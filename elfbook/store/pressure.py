@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,21 +18,13 @@ from enum import StrEnum
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreFull, StoreRegressed
 from elfbook.model import Struct
-from elfbook.store.link import (
-    NOT_FOUND,
-    NOT_NOW,
-    TOO_MUCH,
-    UNDER_WAY,
-    Link,
-    Refused,
-    Unanswered,
-    refusal,
-    reply_of,
-)
+from elfbook.store.answers import NOT_FOUND, NOT_NOW, TOO_MUCH, UNDER_WAY, refusal
+from elfbook.store.link import Link, Refused, Unanswered, reply_of
+from elfbook.store.questions import LEAVE_S, PROBE_S
+from elfbook.words import listing
 
 SILENT_S = 3.0
 """A write that is not answered for so long makes us ask whether the server is there at all."""
-PROBE_S = 1.5
 ANSWER_S = 10.0
 """After so long without an answer it is looked up what became of a write."""
 LOOK_S = 0.5
@@ -39,6 +32,12 @@ RETRY_S = 0.1
 PATIENCE_S = 60.0
 GONE_S = 8.0
 """A server that has just started may not have its streams yet, and the host makes some of them again."""
+ROOM = 0.1
+ROOM_BYTES = 64 * 1000**2
+"""Room is: a tenth of the disk, or this, whichever is less."""
+AWAY = "See  %elf doctor   (in a shell:  elfbook doctor) ;  %elf up  starts a server that has ended."
+SLOW = "See the server's log, how busy its disk is, and how much of it is free."
+SPLIT = "See which of its servers reach each other:  nats server report jetstream"
 MAKE_ROOM = (
     "Make room on the server's disk, or raise its limit:  elfbook up --store-limit 20GB.  "
     "What waits to be written is written then."
@@ -50,7 +49,9 @@ class Trouble(StrEnum):
 
     NONE = ""
     FULL = "the store is full"
-    SILENT = "the store does not answer writes, so its disk is probably full"
+    DISK = "the store does not answer writes, and its disk is full"
+    SILENT = "the store does not answer writes: its disk is very slow, or full"
+    SPLIT = "the cluster does not answer writes"
     AWAY = "the server does not answer"
     GONE = "a stream of the store is gone"
     DENIED = "the server does not let us in"
@@ -74,6 +75,16 @@ class Complaint(Struct, frozen=True):
         return f"{self.trouble} ({self.words})" if self.words else self.trouble
 
 
+def has_room(folder: str) -> bool:
+    """True when the disk that the folder is on takes more files and more bytes."""
+    try:
+        disk = os.statvfs(folder)
+    except FileNotFoundError:  # somebody has removed it all
+        return True
+    free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return free > min(ROOM * total, ROOM_BYTES) and not (disk.f_files and not disk.f_favail)
+
+
 def no_room(words: str) -> StoreFull:
     """A refusal for want of room, which `words` says in the server's own."""
     return StoreFull(f"{Trouble.FULL}: {words}", hint=MAKE_ROOM)
@@ -85,6 +96,8 @@ class Pressure:
 
     patience_s: float = PATIENCE_S
     """How long a write is kept and tried again before it fails."""
+    disk: str = ""
+    """A folder on the store's disk, if that is a disk of this machine."""
     on_change: list[Callable[[], None]] = field(default_factory=list)
     _gauges: dict[str, Gauge] = field(default_factory=dict)
 
@@ -123,6 +136,8 @@ class Gauge:
     """More about it, from the server."""
     noticed_at: float = 0.0
     """When this became so (monotonic)."""
+    _mute_since: float = 0.0
+    """Since when nothing was answered, or another server was tried last (monotonic); 0 when all is well."""
     _scout: object = None
     """Who tries again while the others wait."""
     _kept: set[object] = field(default_factory=set)
@@ -136,17 +151,21 @@ class Gauge:
 
     def error(self) -> MyceliumError:
         """What a write fails with when patience ends."""
+        tried = f"It was tried for {self.pressure.patience_s:g} s"
         match self.trouble:
             case Trouble.GONE:
                 return StoreRegressed(self.why, hint=GONE)
-            case Trouble.AWAY | Trouble.NONE:
-                kind, hint = MyceliumUnreachable, "Start it again with  %elf up   (in a shell:  elfbook up)"
             case Trouble.DENIED:
-                kind, hint = AccessDenied, "See  %elf doctor   (in a shell:  elfbook doctor)"
-            case _:
-                kind, hint = StoreFull, MAKE_ROOM
+                hint = "See  %elf doctor   (in a shell:  elfbook doctor)"
+                return AccessDenied(f"{self.why}. {tried}, and was not stored", hint=hint)
+            case Trouble.FULL:
+                return StoreFull(f"{self.why}. {tried}, and was not stored", hint=MAKE_ROOM)
+            case Trouble.DISK:  # what arrived before the disk was full may have been stored all the same
+                words = f"{self.why}. {tried}, and it is not known whether it was stored"
+                return StoreFull(words, hint=MAKE_ROOM)
         why = self.why or "the server's answers are lost"
-        return kind(f"{why}. What was to be stored was not, for {self.pressure.patience_s:g} s", hint=hint)
+        hint = {Trouble.SILENT: SLOW, Trouble.SPLIT: SPLIT}.get(self.trouble, AWAY)
+        return MyceliumUnreachable(f"{why}. {tried}", hint=hint)
 
     # ------------------------------------------------------------------ writing
 
@@ -198,6 +217,7 @@ class Gauge:
 
     def stored(self) -> None:
         """The store has taken something."""
+        self._mute_since = 0.0
         if self.trouble:
             self._note(Trouble.NONE)
 
@@ -217,9 +237,11 @@ class Gauge:
         if not await link.answers(PROBE_S):
             self._note(Trouble.DENIED if link.denied else Trouble.AWAY, words)
             return
+        cluster: dict | None = None
         try:
             # What cannot store may be slow to speak of itself, so silence means nothing here.
-            await link.api(f"STREAM.INFO.{self.stream}", timeout_s=PROBE_S)
+            facts = await link.api(f"STREAM.INFO.{self.stream}", timeout_s=PROBE_S)
+            cluster = facts.get("cluster")
         except Refused as error:
             self._note(
                 *((Trouble.GONE, self.stream) if error.code in NOT_FOUND else (Trouble.AWAY, str(error)))
@@ -227,7 +249,33 @@ class Gauge:
             return
         except (Unanswered, AccessDenied):
             pass
-        self._note(otherwise, self.words if otherwise is self.trouble else "")
+        headless = link.has_others and not (cluster or {}).get("leader")
+        if otherwise is Trouble.SILENT or (headless and otherwise in (Trouble.NONE, Trouble.SPLIT)):
+            self._note(*self._silence(link, cluster))
+            await self._go_elsewhere(link)
+        else:
+            self._note(otherwise, self.words if otherwise is self.trouble else "")
+
+    def _silence(self, link: Link, cluster: dict | None) -> tuple[Trouble, str]:
+        """What it is when the server is there and writes are not answered, as far as it can be told."""
+        if self.pressure.disk:
+            return Trouble.SILENT if has_room(self.pressure.disk) else Trouble.DISK, ""
+        others = (cluster or {}).get("replicas") or ()
+        if cluster is None and link.has_others:
+            return Trouble.SPLIT, f"no server that leads {self.stream} answers at {link.server}"
+        if not others:
+            return Trouble.SILENT, ""
+        lost = [each["name"] for each in others if each.get("offline") or not each.get("current")]
+        leader = cluster.get("leader") or "no server"
+        return Trouble.SPLIT, f"{leader} leads {self.stream}" + (f", without {listing(lost)}" if lost else "")
+
+    async def _go_elsewhere(self, link: Link) -> None:
+        """Another server of the cluster may reach a leader that this one does not."""
+        now = time.monotonic()
+        self._mute_since = self._mute_since or now
+        if now - self._mute_since > LEAVE_S:
+            self._mute_since = now
+            await link.leave()
 
     def _note(self, trouble: Trouble, words: str = "") -> None:
         if (trouble, words) != (self.trouble, self.words):

@@ -103,6 +103,15 @@ def answers(url: str, name: str, timeout_s: float = 2.0) -> bool:
     return False
 
 
+def has_server(place: Place) -> bool:
+    """True while some server has the place's store, whether it answers or not."""
+    try:
+        with locked(place.state_dir / "server.lock", 0):
+            return False
+    except ElfbookError:
+        return True
+
+
 def ensure_server(place: Place, *, mode: str = "") -> bool:
     """Holds afterwards: the place's server answers. True when this call started it.
 

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 
 from elfbook.errors import StoreRegressed
-from elfbook.store.link import NOT_FOUND, TOO_MUCH, Link, Refused
+from elfbook.store.answers import NOT_FOUND, TOO_MUCH
+from elfbook.store.link import Link, Refused
 from elfbook.store.marks import Mark
 from elfbook.wire import Names
 

@@ -15,7 +15,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError
-from elfbook.store.link import TOO_MUCH, WRONG_LAST_SEQUENCE, Link, Refused, Unanswered
+from elfbook.store.answers import TOO_MUCH, WRONG_LAST_SEQUENCE
+from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.messages import Among, Expected, headers_of, told_in
 from elfbook.store.pressure import Gauge, Pressure
 from elfbook.wire import RecordSeal

@@ -101,12 +101,14 @@ def _hear_parent(loop: asyncio.AbstractEventLoop, told: asyncio.Event, stop: asy
     loop.call_soon_threadsafe(stop.set)
 
 
-def main_of(coroutine: Awaitable[None]) -> int:
-    """Run a process's main coroutine; its exit code."""
+def main_of(coroutine: Awaitable[None], *, watched: bool = False) -> int:
+    """Run a process's main coroutine; its exit code. Who is `watched` also says what to do next."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     try:
         asyncio.run(coroutine)
     except ElfbookError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        # Of a log nobody reads but its last line, and that is to be what went wrong.
+        hint = f"\n{error.hint}" if watched and error.hint else ""
+        print(f"{type(error).__name__}: {error}{hint}", file=sys.stderr)
         return 1
     return 0

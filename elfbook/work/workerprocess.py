@@ -64,7 +64,7 @@ async def work_for(  # noqa: PLR0913 (keywords, each a flag of `elfbook worker`)
 def run_worker(place: Place, *, elf: Sequence[str] = (), kernel: str = "python3", pool: str = "main") -> int:
     """Serve in the foreground until Ctrl-C or SIGTERM; the exit code."""
     name = f"{socket.gethostname().split('.')[0]}-{os.getpid()}-{os.urandom(2).hex()}"
-    return main_of(work_for(place, name, kernel=kernel, pool=pool, elf=elf))
+    return main_of(work_for(place, name, kernel=kernel, pool=pool, elf=elf), watched=True)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -166,6 +166,7 @@ class Wire:
     """False while the network between this process and the server is cut."""
     deaf: bool = False
     """Cut, and not noticed yet."""
+    servers: tuple[str, ...] = ("here",)
     _flows: tuple[Flow, Flow] = field(default_factory=lambda: (Flow(), Flow()))
     _subscriptions: dict[int, tuple[str, Callable]] = field(default_factory=dict)
     _numbers: count = field(default_factory=lambda: count(1))
@@ -183,6 +184,11 @@ class Wire:
 
     def __repr__(self) -> str:
         return f"{self.process.name if self.process else 'test'}/{self.number}"
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Nothing is heard but what was asked for."""
+        return {"in_bytes": 0}
 
     # ------------------------------------------------------------------ connecting
 

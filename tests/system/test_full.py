@@ -18,10 +18,13 @@ from elfbook.client.client import Client
 from elfbook.errors import StoreFull
 from elfbook.facts import Claimed, Succeeded
 from elfbook.host import hostfile
+from elfbook.model import ElfUse, Graph, JobSpec, Origin
 from elfbook.notebook import verbs
 from elfbook.notebook.checks import examine
+from elfbook.notebook.notebook import Notebook
 from elfbook.store.place import Place, read_json
 from elfbook.store.pressure import Trouble
+from elfbook.tracing.graph import Drawn
 
 MB = 1000**2
 DISK_MB = 64
@@ -77,8 +80,8 @@ async def test_a_disk_that_is_really_full_is_named_and_all_goes_on_once_it_has_r
         writes = [
             filler.mycelium.jobs.write(names.job("filler.1", n), os.urandom(200_000), 0) for n in range(40)
         ]
-        await until(lambda: filler.mycelium.pressure.trouble is Trouble.SILENT)
-        assert "disk is probably full" in filler.mycelium.pressure.why
+        await until(lambda: filler.mycelium.pressure.trouble is Trouble.DISK)
+        assert "its disk is full" in filler.mycelium.pressure.why
         gates.open()
         await until(lambda: "worker-" in tree.facts().pressure, 30)
         assert "are free on its disk" in tree.facts().pressure
@@ -97,7 +100,7 @@ async def test_a_disk_that_is_really_full_is_named_and_all_goes_on_once_it_has_r
     await filler.close()
 
 
-async def test_a_store_with_a_limit_slows_submit_and_says_why(tree, client, book, capsys, until):
+async def test_a_store_with_a_limit_slows_submit_and_says_why(tree, client, book, until):
     used = (await client.mycelium.link.api("INFO"))["storage"]
     await asyncio.to_thread(hostfile.ensure, tree.place, workers=2, store_limit=used + 100_000)
     await until(lambda: client.mycelium.link.connected)
@@ -120,3 +123,37 @@ async def test_a_store_with_a_limit_slows_submit_and_says_why(tree, client, book
     await book.settled(run, 60)
     assert [job.state.value for job in run.state.jobs] == ["done"]
     await until(lambda: tree.facts().pressure == "", 20)
+
+
+async def test_a_notebook_says_why_its_submission_waits_and_goes_on_with_room(tree, client, capsys, until):
+    used = (await client.mycelium.link.api("INFO"))["storage"]
+    await asyncio.to_thread(hostfile.ensure, tree.place, workers=2, store_limit=used + 100_000)
+    notebook = Notebook(None, tree.place)
+    literals = {"a" * 64: [os.urandom(100_000)], "b" * 64: [os.urandom(100_000)]}
+    try:
+        await until(lambda: client.mycelium.link.connected)
+        before = {manifest.run async for manifest in client.mycelium.manifests()}
+        begin = asyncio.to_thread(lambda: notebook.ask(notebook.client.submit, "told", calls(literals), Origin()))
+        waiting = asyncio.create_task(begin)
+        await until(lambda: "waiting: the store is full" in capsys.readouterr().out)
+        assert not waiting.done()
+        notebook.client.mycelium.pressure.patience_s = 1.0
+        with pytest.raises(StoreFull, match="the store is full.*It was tried for 1 s, and was not stored") as told:
+            await waiting
+        assert "--store-limit" in told.value.hint
+        assert {manifest.run async for manifest in client.mycelium.manifests()} == before, "nothing half done"
+        notebook.client.mycelium.pressure.patience_s = 60.0
+        begin = asyncio.to_thread(notebook.ask, notebook.client.submit, "told", calls(literals), Origin())
+        waiting = asyncio.create_task(begin)
+        await until(lambda: "waiting: the store is full" in capsys.readouterr().out)
+        await asyncio.to_thread(hostfile.ensure, tree.place, workers=2, store_limit=used + 20 * MB)
+        run, joined = await asyncio.wait_for(waiting, 60)
+        assert (run.manifest.number, joined) == (1, False)
+        await asyncio.to_thread(notebook.ask, notebook.client.cancel, run)
+    finally:
+        await asyncio.to_thread(notebook.disconnect)
+
+
+def calls(blobs: dict) -> Drawn:
+    spec = JobSpec(0, "task_same", b"", number=0)
+    return Drawn(Graph((ElfUse("Sums", "d" * 64),), (spec,), b""), dict(blobs), {})
