@@ -242,6 +242,12 @@ class Answer(Told, frozen=True, tag="answer"):
     ok: bool
 
 
+class Asset(Told, frozen=True, tag="asset"):
+    """A file that a page needs but once: one buffer, its bytes; an empty one if there is no such file."""
+
+    name: Literal["graphviz.js"]
+
+
 class Alive(Told, frozen=True, tag="alive"):
     """Said every two seconds while nothing else is: a board that hears nothing for six is alone."""
 
@@ -293,5 +299,11 @@ class Act(Asked, frozen=True, tag="act"):
     why: str = ""
 
 
-TOLD = Snapshot | Patch | Census | Detail | Printed | Answer | Alive
-ASKED = Hello | Bye | Open | Ack | Count | Act
+class Want(Asked, frozen=True, tag="want"):
+    """The page needs this file; answered by an Asset."""
+
+    name: Literal["graphviz.js"]
+
+
+TOLD = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Alive
+ASKED = Hello | Bye | Open | Ack | Count | Act | Want
