@@ -37,7 +37,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
-        "view", "textform", "page", "report",
+        "view", "textform", "page", "report", "messages", "typescript",
     ),
     "store": (
         "beside", "address", "greeting", "messages", "answers", "questions", "link", "reach", "marks", "streams",

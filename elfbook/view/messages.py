@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from elfbook.model import Struct
 
 StateName = Literal["waiting", "running", "done", "failed", "skipped", "cancelled"]
@@ -113,7 +115,7 @@ class Said(Struct, frozen=True):
     attempt: int
     text: str = ""
     """What was printed, or a display's plain text."""
-    bundle: dict[str, str] = {}
+    bundle: dict[str, str] = msgspec.field(default_factory=dict)
     """MIME type to data, of a display that the notebook would show too."""
 
 

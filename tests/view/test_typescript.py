@@ -1,0 +1,59 @@
+"""The page's types are made from messages.py, and those that are committed are the ones that come of it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from elfbook.view import messages
+from elfbook.view.typescript import type_of, typescript
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_the_committed_types_are_fresh() -> None:
+    made = typescript(inspect.getsource(messages))
+    told = "run  python -m elfbook.view.typescript > extension/src/messages.ts"
+    assert (ROOT / "extension" / "src" / "messages.ts").read_text() == made, told
+
+
+@pytest.mark.parametrize(
+    ("python", "expected"),
+    [
+        ("str", "string"),
+        ("float | None", "number | null"),
+        ("tuple[int, ...]", "number[]"),
+        ("tuple[Verb, ...]", "Verb[]"),
+        ("tuple[tuple[str, str], ...]", "[string, string][]"),
+        ("tuple[int | str, ...]", "(number | string)[]"),
+        ("tuple[Group, ...] | None", "Group[] | null"),
+        ("dict[str, str]", "Record<string, string>"),
+        ('Literal["a", "b"]', '"a" | "b"'),
+        ('Literal["a"]', '"a"'),
+    ],
+)
+def test_an_annotation_as_a_type(python: str, expected: str) -> None:
+    assert type_of(ast.parse(python, mode="eval").body) == expected
+
+
+def test_what_has_no_type_there_is_refused() -> None:
+    with pytest.raises(LookupError, match="no TypeScript for set"):
+        type_of(ast.parse("set[int]", mode="eval").body)
+
+
+def test_every_message_has_its_interface_with_its_kind() -> None:
+    made = typescript(inspect.getsource(messages))
+    for cls in (*messages.TOLD.__args__, *messages.ASKED.__args__):
+        tag = msgspec.inspect.type_info(cls).tag
+        assert f'export interface {cls.__name__} {{\n  kind: "{tag}";\n' in made
+
+
+def test_a_field_with_a_default_may_be_missing() -> None:
+    made = typescript('class A(Told, tag="a"):\n    """One."""\n    x: int\n    """Two\n    lines."""\n    y: str = ""\n')
+    assert made.endswith(
+        '/** One. */\nexport interface A {\n  kind: "a";\n  /**\n   * Two\n   * lines.\n   */\n  x: number;\n  y?: string;\n}\n'
+    )
