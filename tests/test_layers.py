@@ -38,6 +38,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
         "view", "textform", "page", "report", "messages", "typescript",
+        "arguments", "changing", "board", "detail",
     ),
     "store": (
         "beside", "address", "greeting", "messages", "answers", "questions", "link", "reach", "marks", "streams",

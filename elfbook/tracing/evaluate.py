@@ -71,7 +71,7 @@ def evaluate(
     """
     if expression[:MARK] == LITERAL:
         return literal(memoryview(expression)[MARK:])
-    nodes, root, segments = _open(expression)
+    nodes, root, segments = opened(expression)
     given = (results, literal, blob, segments)
     values: list = [None] * (root + 1)
     for place in _needed(nodes, root):
@@ -84,7 +84,8 @@ def evaluate(
     return values[root]
 
 
-def _open(expression: bytes) -> tuple:
+def opened(expression: bytes) -> tuple:
+    """The table of nodes, the place of the root, and the encoded literals."""
     mark, view = bytes(expression[:MARK]), memoryview(expression)[MARK:]
     if mark == PACKED:
         view = memoryview(zlib.decompress(view))

@@ -185,7 +185,7 @@ class Patch(Told, frozen=True, tag="patch"):
     more_workers: tuple[str, ...] = ()
     """Appended to the snapshot's `workers`."""
     groups: tuple[Group, ...] | None = None
-    """All groups of failures; None when they are as they were."""
+    """The groups of failures, the fifty largest at most; None when they are as they were."""
 
 
 class Census(Told, frozen=True, tag="census"):

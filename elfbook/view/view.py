@@ -6,7 +6,7 @@ static form nothing is told that differs from one run to the next: no times, wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from elfbook.facts import Failed, Lost, State, Succeeded
@@ -141,7 +141,7 @@ def look(
         skipped=skipped_lines(state),
         reasons=() if static else reasons_of(state, known.now or 0.0, known.workers, known.situation),
         outputs=outputs_of(known.outputs, state.graph, static=static),
-        steps=steps_of(manifest.flow, state, groups, known.workers),
+        steps=steps_of(manifest.flow, state, groups[0].first.label if groups else "", known.workers),
         remarks=remarks_of(state, known, static=static),
         static=static,
     )
@@ -206,18 +206,19 @@ def median(numbers: list[float]) -> float:
 # ---------------------------------------------------------------------------- what next
 
 
-def steps_of(
-    flow: str, state: RunState, groups: Sequence[FailureGroup], workers: int | None
-) -> tuple[Step, ...]:
-    """At most two things to type next; none for a run that is done or well under way."""
+def steps_of(flow: str, state: RunState, failed: str, workers: int | None) -> tuple[Step, ...]:
+    """At most two things to type next; none for a run that is done or well under way.
+
+    `failed` is the label of the first job of the largest group of failures, empty without one.
+    """
     if not state.settled:
         waiting = state.counts[State.WAITING]
         if workers == 0:
             verb = "waits" if waiting == 1 else "wait"
             return (Step(f"{plural(waiting, 'job')} {verb} for workers:", "%elf up"),)
-        return (Step("stop it with", f"%elf cancel {flow}"),) if groups else ()
-    if groups:
-        first = f"{flow}/{groups[0].first.label}"
+        return (Step("stop it with", f"%elf cancel {flow}"),) if failed else ()
+    if failed:
+        first = f"{flow}/{failed}"
         shown = first if len(first) <= LONGEST_REFERENCE else flow
         return (
             Step("correct the cell, then", f"%elf retry {flow}"),
@@ -230,24 +231,35 @@ def steps_of(
 
 def remarks_of(state: RunState, known: Known, *, static: bool) -> tuple[str, ...]:
     """Result, code, durability and time taken, each in one phrase."""
-    remarks = (
-        f"result: {one_line(known.result, 100)}" if known.result else "",
-        code_remark(state, known.versions),
-        printable(known.durability),
-        "" if static else time_remark(state, known.now),
-    )
-    return tuple(remark for remark in remarks if remark)
+    time_taken = "" if static else time_remark(state, known.now)
+    return phrases(known, code_remark(code_of(state), known.versions), time_taken)
 
 
-def code_remark(state: RunState, versions: Mapping[str, int]) -> str:
+def phrases(known: Known, code: str, time_taken: str = "") -> tuple[str, ...]:
+    """The remarks that say something."""
+    result = f"result: {one_line(known.result, 100)}" if known.result else ""
+    return tuple(remark for remark in (result, code, printable(known.durability), time_taken) if remark)
+
+
+def code_of(state: RunState) -> dict[str, set[str]]:
+    """For each class the digests of the code that its jobs ran with, or are to run with."""
+    used: dict[str, set[str]] = {}
+    for job, spec in enumerate(state.graph.jobs):
+        used.setdefault(state.graph.elves[spec.elf].elf, set()).add(digest_used(state, job))
+    return used
+
+
+def digest_used(state: RunState, job: int) -> str:
+    """The digest of the code that the job ran with, or is to run with."""
+    now = state.jobs[job]
+    ran = now.event.revision if isinstance(now.event, Succeeded) else ""
+    return ran or now.revision or state.graph.elves[state.graph.jobs[job].elf].revision
+
+
+def code_remark(digests: Mapping[str, Iterable[str]], versions: Mapping[str, int]) -> str:
     """`code: Greeter v2`, and each version where jobs ran with several."""
-    used: dict[str, set[int]] = {}
-    for spec, now in zip(state.graph.jobs, state.jobs, strict=True):
-        use = state.graph.elves[spec.elf]
-        ran = now.event.revision if isinstance(now.event, Succeeded) else ""
-        version = versions.get(ran or now.revision or use.revision)
-        if version is not None:
-            used.setdefault(use.elf, set()).add(version)
+    known = {elf: {versions[each] for each in used if each in versions} for elf, used in digests.items()}
+    used = {elf: numbers for elf, numbers in known.items() if numbers}
     return (
         "code: "
         + ", ".join(

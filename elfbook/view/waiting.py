@@ -103,10 +103,15 @@ def reasons_of(
     situation: Situation | None = None,
 ) -> tuple[str, ...]:
     """For each task that waits the reason of its first waiting job; at most three."""
-    reasons: dict[tuple[int, str], str] = {}
+    first: dict[tuple[int, str], int] = {}
     for job, (spec, job_now) in enumerate(zip(state.graph.jobs, state.jobs, strict=True)):
-        if job_now.state is State.WAITING and (spec.elf, spec.task) not in reasons:
-            reasons[spec.elf, spec.task] = f"{job_label(spec)} {why(state, job, now, workers, situation)}"
-            if len(reasons) == MOST_REASONS:
+        if job_now.state is State.WAITING and (spec.elf, spec.task) not in first:
+            first[spec.elf, spec.task] = job
+            if len(first) == MOST_REASONS:
                 break
-    return tuple(reasons.values())
+    return tuple(reason_of(state, job, now, workers, situation) for job in first.values())
+
+
+def reason_of(state: RunState, job: int, now: float, workers: int | None, situation: Situation | None) -> str:
+    """`task_parse[3] waits for task_fetch[3]`."""
+    return f"{label(state, job)} {why(state, job, now, workers, situation)}"
