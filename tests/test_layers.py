@@ -58,8 +58,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "notebook": (
         "traces", "body", "grammar", "policies", "ipython", "naming", "pages", "roster", "strays", "texts",
-        "vocabulary", "checks", "connection", "helppages", "jobs", "live", "runs", "notebook", "revive", "verbs",
-        "flows",
+        "vocabulary", "checks", "connection", "helppages", "jobs", "live", "acts", "board", "talk", "boardpage",
+        "runs", "notebook", "revive", "verbs", "flows",
     ),
 }
 LAYERS: dict[str, tuple[str, ...]] = {
@@ -74,6 +74,7 @@ PURE = ("words", "code", "tracing", "log", "view")
 # Every library from outside the standard library, and the files that alone may import it.
 OWNERS: dict[str, set[str]] = {
     "IPython": {"notebook.ipython"},
+    "anywidget": {"notebook.board"},
     "cloudpickle": {"tracing.values"},
     "graphviz": {"view.drawing"},
     "ipykernel": {"work.shim"},

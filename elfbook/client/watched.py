@@ -40,6 +40,7 @@ class Watched:
     """Grows with every change of `state` or `outputs`."""
     error: Exception | None = None
     """Why watching ended early; None while all is well."""
+    _touched: list[set[int]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _ear: Ear | None = None
     """Where this run is heard of; None while nobody listens for it."""
@@ -153,6 +154,8 @@ class Watched:
             now = self.state.jobs[stored.job]
             before = now.state
             fold(self.state, stored)
+            for touched in self._touched:
+                touched.add(stored.job)
             if now.state is not before and now.state in ENDED:
                 self.ended.append(stored.job)
 
@@ -168,6 +171,21 @@ class Watched:
         self.version += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    # ------------------------------------------------------------------ followers
+
+    def touched(self) -> set[int]:
+        """A set to which every job is added of which something is stored from now on.
+
+        Whoever has it empties it, between two steps of the loop; `untouched` ends it.
+        """
+        jobs: set[int] = set()
+        self._touched.append(jobs)
+        return jobs
+
+    def untouched(self, jobs: set[int]) -> None:
+        """Nothing more is added to the set that `touched` gave."""
+        self._touched = [each for each in self._touched if each is not jobs]
 
     # ------------------------------------------------------------------ waiting
 

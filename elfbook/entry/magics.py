@@ -8,7 +8,7 @@ from typing import Any
 
 from elfbook.entry import complete
 from elfbook.errors import ElfbookError, ElfUsageError
-from elfbook.notebook import body, flows, helppages, ipython, verbs
+from elfbook.notebook import acts, body, flows, helppages, ipython, verbs
 from elfbook.notebook.body import Cell
 from elfbook.notebook.flows import How, Options
 from elfbook.notebook.grammar import Arguments, Verb, parse, silenced, split, unknown
@@ -234,7 +234,7 @@ class Magic:
         run, number = verbs.retry(arguments.text("x"), same_code=same, notebook=self.notebook)
         if not number:
             if not quiet:
-                print(f"nothing to retry: {verbs.title_of(run.flow, run.state)}")
+                print(acts.reopened(run, 0))
             return run
         flows.present(self.notebook, run, Options(wait=arguments["wait"], quiet=quiet))
         return run
@@ -262,6 +262,8 @@ class Magic:
                 if self.notebook.mode == "static" and not run.settled:
                     flows.settle(run, None)
                 self.notebook.show(run)
+                if self.notebook.is_live and not run.local:
+                    self.notebook.page_of(run).revive()
         return found if arguments.flag("all") else found[0]
 
     def do_doctor(self, arguments: Arguments, quiet: bool) -> object:

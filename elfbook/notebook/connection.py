@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +25,9 @@ AWAY = "the server does not answer"
 START_AGAIN = "Start it again with  %elf up"
 AWAY_S = 5.0
 """A host that died is started again within two seconds; after this nobody will."""
+
+BEHIND = contextvars.ContextVar("BEHIND", default=False)
+"""True in threads of our own: what they printed would be shown under whatever cell runs then."""
 
 
 class Connection:
@@ -58,6 +62,11 @@ class Connection:
             from elfbook.client.client import Client  # a notebook without workers need not wait for it
 
             self._client = self.portal.call(Client.open, self.place, timeout_s=timeout_s)
+        return self._client
+
+    @property
+    def connected(self) -> Client | None:
+        """The client as it is, for those who must not wait; None while there is none."""
         return self._client
 
     def disconnect(self) -> None:
@@ -108,7 +117,7 @@ class Connection:
                 raise named(gone, verb)
             hangs = mycelium.link.connected and mycelium.silent_s() > SILENT_S
             why = mycelium.pressure.why or (AWAY if away or hangs else "")
-            if why and why != said:
+            if why and why != said and not BEHIND.get():
                 said = why
                 print(f"waiting: {why}", flush=True)
 
@@ -120,7 +129,11 @@ class Connection:
 
     def workers(self) -> list[Beat]:
         """The workers that are there now."""
-        beats = [beat for beat in self.ask(self.client.workers) if not beat.leaving]
+        return self.note_workers(self.ask(self.client.workers))
+
+    def note_workers(self, census: list[Beat]) -> list[Beat]:
+        """Those that stay, which are the ones there are now."""
+        beats = [beat for beat in census if not beat.leaving]
         self.workers_now = len(beats)
         self.seen_workers = tuple(beat.worker for beat in beats)
         return beats

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from elfbook.errors import ElfbookError
 from elfbook.facts import State
 from elfbook.notebook import pages
+from elfbook.notebook.connection import BEHIND
 from elfbook.notebook.ipython import Spot
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ class LivePage:
 
     def show(self) -> None:
         """The page is an output of the running cell; it follows the run from now on."""
-        self._spots.append(Spot(pages.bundle(self._run)))
+        self.follow(Spot(pages.bundle(self._run)))
+
+    def follow(self, *spots: Spot) -> None:
+        """These outputs show the page too, from now on."""
+        self._spots += spots
         if self._thread is None or not self._thread.is_alive():
             self._over.clear()
             self._thread = threading.Thread(target=self._keep_current, name="elfbook page", daemon=True)
@@ -52,11 +57,21 @@ class LivePage:
         with self._turn:
             self._replace(pages.bundle(self._run))
 
+    def revive(self) -> None:
+        """Nothing of it lives on in outputs that a file has kept."""
+
     def close(self) -> None:
         """The page stays as it is."""
         self._over.set()
 
+    def leave(self) -> None:
+        """Holds afterwards: the page is not replaced any more."""
+        self._over.set()
+        with self._turn:
+            self._spots.clear()
+
     def _keep_current(self) -> None:
+        BEHIND.set(True)
         try:
             self._follow()
         except ElfbookError as error:

@@ -15,7 +15,8 @@ from elfbook.facts import State
 from elfbook.log import reach
 from elfbook.log.fold import to_reopen
 from elfbook.model import INLINE_LIMIT, Origin, Revision, ValueRef
-from elfbook.notebook import ipython, pages
+from elfbook.notebook import board, ipython, pages
+from elfbook.notebook.boardpage import BoardPage
 from elfbook.notebook.body import Cell
 from elfbook.notebook.connection import Connection
 from elfbook.notebook.live import LivePage
@@ -40,7 +41,7 @@ class Notebook(Connection):
         self.roster = Roster()
         self.runs: dict[str, Run] = {}
         """The latest handle of each flow, the newest last."""
-        self.pages: dict[str, LivePage] = {}
+        self.pages: dict[str, LivePage | BoardPage] = {}
         """By the run's id."""
         self.seen_runs: tuple[str, ...] = ()
         """Flows that were listed last, for completion."""
@@ -256,12 +257,19 @@ class Notebook(Connection):
         """The run's page is an output of the running cell, and follows the run where it can."""
         if self.is_live and not run.local:
             self.renew(run)
-            self.pages.setdefault(f"{run.flow}.{run.number}", LivePage(run)).show()
+            self.page_of(run).show()
         else:
             ipython.show(run._repr_mimebundle_())
             if self.mode == "static":
                 for figure in pages.figures_of(run.look()):
                     ipython.show(figure)
+
+    def page_of(self, run: Run) -> LivePage | BoardPage:
+        """The page that shows the run here, a board where one can be drawn."""
+        name = f"{run.flow}.{run.number}"
+        if name not in self.pages:
+            self.pages[name] = BoardPage(run) if board.available() else LivePage(run)
+        return self.pages[name]
 
     def refresh(self, run: Run) -> None:
         """The run's pages in this notebook show it as it is now."""

@@ -15,7 +15,7 @@ from elfbook.errors import ElfUsageError, MyceliumUnreachable
 from elfbook.facts import State
 from elfbook.host import hostfile
 from elfbook.model import Beat
-from elfbook.notebook import naming
+from elfbook.notebook import acts, naming
 from elfbook.notebook.checks import Report, examine
 from elfbook.notebook.grammar import nearest
 from elfbook.notebook.naming import unique
@@ -27,7 +27,6 @@ from elfbook.notebook.texts import below_home
 from elfbook.notebook.traces import shown_as
 from elfbook.store.place import Place
 from elfbook.version import __version__
-from elfbook.view.view import title_of
 from elfbook.words import GLYPHS, count, duration, listing, plural
 
 WORKERS = 2
@@ -324,11 +323,11 @@ def cancel(
             hint=f"Without it all of {run.flow} is cancelled.",
         )
     if jobs is None and run.settled:
-        return Said(f"nothing to cancel: {title_of(run.flow, run.state)}", run)
+        return Said(acts.cancelled(run, 0), run)
     number = notebook.cancel(run, why, jobs, below=below, above=above)
-    if not number:
+    if not number and jobs is not None:
         return Said(f"nothing to cancel: {found!r}", run)
-    return Said(f"cancelled {plural(number, 'job')} of flow {run.flow}; what was done is kept", run)
+    return Said(acts.cancelled(run, number), run)
 
 
 def attach(x: str = "", *, notebook: Notebook | None = None) -> Run:

@@ -1,4 +1,4 @@
-"""A call's arguments in a few words each, from the expression that is stored. No pickle is opened for it."""
+"""A call's arguments in a few words each, from what is stored. No pickle is opened for it."""
 
 from __future__ import annotations
 

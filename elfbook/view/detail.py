@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from elfbook.code import cells
 from elfbook.facts import Cancelled, Failed, Lost, Skipped, State, Stored, Succeeded
 from elfbook.log.fold import JobNow, RunState
-from elfbook.model import Manifest, Output, Parameter, Piece, Revision
+from elfbook.model import Manifest, Output, Parameter, Revision
 from elfbook.view.arguments import arguments
 from elfbook.view.endings import failed_job
 from elfbook.view.failures import error_of, job_lines
@@ -133,7 +134,7 @@ def sources(revision: Revision | None, task: str, ids: Mapping[str, str]) -> Ite
     own = next((piece for piece in revision.pieces if piece.label == revision.label), None)
     spans = [(piece, first, last) for piece in revision.pieces for first, last in piece.lines]
     if own is not None and line:
-        spans.insert(0, (own, *method_at(own, line)))
+        spans.insert(0, (own, *method_at(own.text, line)))
     for piece, first, last in spans:
         text = "\n".join(piece.text.split("\n")[first - 1 : last])
         if len(text) > room:
@@ -142,10 +143,11 @@ def sources(revision: Revision | None, task: str, ids: Mapping[str, str]) -> Ite
         yield Source(printable(piece.label), first, printable(text), ids.get(piece.label, ""))
 
 
-def method_at(piece: Piece, line: int) -> tuple[int, int]:
+@lru_cache(maxsize=64)
+def method_at(text: str, line: int) -> tuple[int, int]:
     """First and last line of the function that begins there; the line itself if none does."""
     try:
-        found = ast.walk(cells.read(piece.text))
+        found = ast.walk(cells.read(text))
     except SyntaxError:
         return line, line
     spans = (cells.span(node) for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))

@@ -147,7 +147,7 @@ export interface Patch {
   head: Head;
   /** Appended to the snapshot's `workers`. */
   more_workers?: string[];
-  /** All groups of failures; None when they are as they were. */
+  /** The groups of failures, the fifty largest at most; None when they are as they were. */
   groups?: Group[] | null;
 }
 
