@@ -151,6 +151,9 @@ def test_an_open_job_is_told_and_told_again_when_it_changes(run: Run) -> None:
     run.kinds()
     run.talk.hear(Open("a", 1), 0.0)
     assert run.kinds() == ["detail", "printed"]
+    run.talk.hear(Open("b", 1), 0.0)  # says no hello: it knows another kernel
+    assert run.kinds() == ["snapshot", "detail", "printed"]
+    run.talk.hear(Bye("b"), 0.0)
     run.tell(0, Claimed("n", 1, "w1"))
     assert run.kinds() == ["patch"], "another job"
     run.tell(1, Claimed("n", 1, "w1"))

@@ -114,9 +114,9 @@ class Talk:
             case Ack(seq=seq):
                 self._acked = max(self._acked, min(seq, self._board.seq))
             case Count(view=name, on=on):
-                self.views.setdefault(name, View(now)).counts = on
+                self._view(name, now).counts = on
             case Open(view=name, job=job, start=start):
-                view = self.views.setdefault(name, View(now))
+                view = self._view(name, now)
                 view.job = job if 0 <= job < len(self.watched.state.jobs) else -1
                 if view.job >= 0:
                     start = max(start, 0)
@@ -125,6 +125,12 @@ class Talk:
         for job in [job for job in self._details if job not in opened]:
             del self._details[job]
             self._printed.pop(job, None)
+
+    def _view(self, name: str, now: float) -> View:
+        """The view of that name; one that has not said Hello to this kernel is told everything first."""
+        if name not in self.views:
+            self.hear(Hello(view=name), now)
+        return self.views[name]
 
     def forget_silent(self, now: float) -> None:
         """Pages that have not been heard of for long are gone."""

@@ -1,0 +1,310 @@
+"""Boards in a real kernel: what a page in front of it would be sent, and what its clicks do.
+
+The page here speaks over the kernel's own channels, from a subshell as JupyterLab does. Where a cell is
+to be busy it waits for a file that the test makes when everything has been seen.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client.manager import KernelManager, start_new_kernel
+from jupyter_core.utils import ensure_event_loop
+
+from elfbook.host import hostfile
+from elfbook.store.place import Place
+from elfbook.view import messages
+from tests.boards import Page
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+WAIT_S = 15
+WIDGET = "application/vnd.jupyter.widget-view+json"
+STAND_IN = "import elfbook.notebook.board as board\nboard.STATIC = board.Path({!r})\n%load_ext elfbook"
+ELVES = """%%elf
+import os, time
+class Gate:
+    def task_pass(self, path, word="x"):
+        print("at", word)
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        return word
+
+    def task_fail(self, number):
+        return 1 / number
+"""
+KINDS = {cls.__struct_config__.tag: cls for cls in messages.TOLD.__args__}
+
+
+class Front:
+    """A page with a notebook: its outputs, its widgets, and one fake board."""
+
+    def __init__(self, manager: KernelManager, client: Any, static: Path) -> None:
+        self.manager, self.client, self.static = manager, client, static
+        self.opened: list[str] = []
+        self.esm = ""
+        self.outputs: dict[str, dict] = {}
+        """By display id, in their order."""
+        self.shown: list[str] = []
+        self.told: list[tuple[object, list[bytes]]] = []
+        self.page = Page()
+        self.idle: set[str] = set()
+        self.subshell = ""
+
+    def ready(self) -> None:
+        self.client.wait_for_ready(timeout=WAIT_S)
+        reply = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(reply)
+        self.subshell = self.client.get_control_msg(timeout=WAIT_S)["content"].get("subshell_id", "")
+        assert self.subshell
+        self.run(STAND_IN.format(str(self.static)))
+
+    def take(self, message: dict) -> None:
+        kind, content, parent = message["msg_type"], message["content"], message["parent_header"].get("msg_id")
+        if kind == "status" and content["execution_state"] == "idle":
+            self.idle.add(parent)
+        elif kind == "comm_open" and "_esm" in content["data"]["state"]:  # a widget has its layout besides
+            self.opened.append(content["comm_id"])
+            self.esm = content["data"]["state"]["_esm"]
+        elif kind in ("display_data", "update_display_data"):
+            self.outputs[content["transient"]["display_id"]] = content["data"]
+        elif kind == "stream":
+            self.shown.append(content["text"])
+        elif kind == "comm_msg" and content["data"].get("method") == "custom":
+            buffers = [bytes(each) for each in message["buffers"]]
+            data = content["data"]["content"]
+            told = messages.msgspec.convert(data, KINDS[data["kind"]])
+            self.told.append((told, buffers))
+            if isinstance(told, messages.Snapshot | messages.Patch):
+                self.page.take(told, buffers)
+                self.ask(messages.Ack(told.seq))
+        assert kind != "error", content
+
+    def until(self, true: Callable[[], object], what: str = "") -> Any:
+        """Hears the kernel until that is so; what it gave."""
+        deadline = time.monotonic() + WAIT_S
+        while not (found := true()):
+            assert time.monotonic() < deadline, f"{what or true}: not within {WAIT_S} s; {self.told[-3:]}"
+            try:
+                self.take(self.client.get_iopub_msg(timeout=0.2))
+            except Exception as error:
+                if type(error).__name__ != "Empty":
+                    raise
+        return found
+
+    def begin(self, code: str) -> str:
+        return self.client.execute(code, allow_stdin=True)
+
+    def run(self, code: str) -> str:
+        """The cell has ended; what it printed."""
+        self.shown.clear()
+        sent = self.begin(code)
+        self.until(lambda: sent in self.idle, code)
+        return "".join(self.shown)
+
+    def send(self, content: object, subshell: bool = True) -> None:
+        data = {"method": "custom", "content": content}
+        message = self.client.session.msg("comm_msg", {"comm_id": self.opened[-1], "data": data})
+        if subshell:
+            message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+
+    def ask(self, asked: messages.Asked) -> None:
+        self.send(messages.msgspec.to_builtins(asked))
+
+    def last(self, kind: type) -> Any:
+        return next((told for told, _ in reversed(self.told) if isinstance(told, kind)), None)
+
+    def count(self, kind: type) -> int:
+        return sum(isinstance(told, kind) for told, _ in self.told)
+
+    def pages(self) -> list[dict]:
+        return list(self.outputs.values())
+
+
+@pytest.fixture(scope="module")
+def state(folder: Path) -> Path:
+    return folder / "state"
+
+
+@pytest.fixture
+def front(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    static = tmp_path / "static"
+    static.mkdir()
+    (static / "board.js").write_text("export default { render() {} }")
+    (static / "graphviz.js").write_bytes(b"layout")
+    monkeypatch.setenv("ELFBOOK_STATE_DIR", str(state))
+    monkeypatch.setenv("IPYTHONDIR", str(state.parent / "ipython"))
+    monkeypatch.delenv("ELFBOOK_DISPLAY", raising=False)
+    hostfile.ensure(Place(state), workers=2)
+    manager, client = start_new_kernel(env={**os.environ, "JPY_SESSION_NAME": "/somewhere/a.ipynb"})
+    made = Front(manager, client, static)
+    made.ready()
+    made.run(ELVES)
+    yield made
+    for name in ("gate", "end"):  # whatever still waits there ends
+        (tmp_path / name).touch()
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    ensure_event_loop().close()  # the one behind the manager's blocking calls
+
+
+BUSY = {
+    "sleeps": "import os, time\nopen({begun!r}, 'w')\nwhile not os.path.exists({path!r}): time.sleep(0.05)",
+    "computes": "import os\nopen({begun!r}, 'w')\nwhile not os.path.exists({path!r}): sum(range(100))",
+    "awaits": (
+        "import os, asyncio\nopen({begun!r}, 'w')\nwhile not os.path.exists({path!r}): await asyncio.sleep(0.05)"
+    ),
+}
+
+
+@pytest.mark.parametrize("busy", BUSY)
+def test_a_board_is_served_while_a_cell_is_busy(front: Front, tmp_path: Path, busy: str) -> None:
+    """Also its very first message: Run All leaves the kernel no moment of rest after a flow cell."""
+    end, begun, gate = (str(tmp_path / name) for name in ("end", "begun", "gate"))
+    flow = f"busy-{busy}"
+    front.run(f"%%elf flow {flow}\nGate().task_pass.map([{gate!r}] * 3)")
+    assert front.esm.startswith("export default")
+    assert [sorted(page) for page in front.pages()] == [["text/html", "text/plain"], [WIDGET, "text/plain"]]
+    assert front.pages()[1][WIDGET]["model_id"] == front.opened[-1]
+    cell = front.begin(BUSY[busy].format(begun=begun, path=end))
+    front.until(lambda: Path(begun).exists())
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot), "a snapshot")
+    front.until(lambda: front.page.states().count("running") == 2)
+    job = front.page.states().index("running")
+    front.ask(messages.Open("a", job))
+    front.until(lambda: (said := front.last(messages.Printed)) and said.pieces, "what it printed")
+    assert front.last(messages.Printed).pieces[0].text == "at x\n"
+    ((name, preview),) = front.last(messages.Detail).arguments
+    assert name == "path" and preview.endswith("gate'")
+    front.ask(messages.Act(7, "cancel", (job,), why="clicked"))
+    answer = front.until(lambda: front.last(messages.Answer), "an answer")
+    assert answer == messages.Answer(7, f"cancelled 1 job of flow {flow}; what was done is kept", True)
+    front.until(lambda: front.page.states()[job] == "cancelled")
+    assert front.until(lambda: front.last(messages.Detail).reason) == "clicked"
+    front.ask(messages.Act(8, "cancel"))
+    front.until(lambda: front.page.head.settled)
+    front.until(lambda: front.pages()[1] == {"text/plain": ""}, "the settled page")
+    assert cell not in front.idle, "the cell was busy all the time"
+    Path(end).touch()
+    front.until(lambda: cell in front.idle)
+
+
+def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    front.run(f"%%elf flow party\nGate().task_pass({str(gate)!r})\nGate().task_fail(0)")
+    for view in "ab":
+        front.ask(messages.Hello(view))
+    front.until(lambda: front.count(messages.Snapshot) == 2)
+    front.until(lambda: front.page.states()[1] == "failed")
+    assert front.page.groups[0].title == "task_fail × 1"
+    assert "%elf cancel party" in str(front.page.head.steps)
+    front.ask(messages.Bye("a"))
+    front.ask(messages.Count("b", on=True))
+    front.until(lambda: (census := front.last(messages.Census)) and len(census.workers) == 2)
+    front.ask(messages.Want("graphviz.js"))
+    front.until(lambda: front.last(messages.Asset))
+    assert front.told[-1][1] == [b"layout"] or any(buffers == [b"layout"] for _, buffers in front.told)
+    front.ask(messages.Count("b", on=False))
+    before = front.count(messages.Alive)
+    front.until(lambda: front.count(messages.Alive) > before, "a sign of life")
+    gate.touch()
+    front.until(lambda: front.page.head.settled)
+    front.until(lambda: front.pages()[1] == {"text/plain": ""})
+    assert front.pages()[0]["text/plain"].startswith("✗ flow party: 1 of 2 jobs done, 1 failed")
+    assert "<table>" in front.pages()[0]["text/html"]
+    cell = nbformat.v4.new_code_cell(
+        outputs=[nbformat.v4.new_output("display_data", data=page) for page in front.pages()]
+    )
+    saved = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
+    assert "widget" not in saved and "1 of 2 jobs done" in saved
+    front.run("%elf retry party --same-code")
+    front.until(lambda: front.page.states() == ["done", "failed"] and front.page.columns["attempts"][1] == 2)
+
+
+def test_a_click_retries_what_failed_with_the_mended_cell(front: Front) -> None:
+    front.run("%%elf flow mended\nGate().task_fail(0)")
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot) and front.page.head.settled)
+    front.run(ELVES.replace("1 / number", "number"))
+    front.ask(messages.Act(1, "retry"))
+    assert front.until(lambda: front.last(messages.Answer)).words == "1 job of flow mended runs again"
+    front.until(lambda: front.page.states() == ["done"])
+    front.ask(messages.Act(2, "retry"))
+    front.until(lambda: front.last(messages.Answer).id == 2)
+    assert front.last(messages.Answer).words.startswith("nothing to retry: flow mended: 1 of 1 job done")
+    front.ask(messages.Act(3, "pause"))
+    front.until(lambda: front.last(messages.Answer).id == 3)
+    assert not front.last(messages.Answer).ok
+
+
+def test_what_is_no_message_is_refused_and_disturbs_nobody(front: Front, tmp_path: Path) -> None:
+    front.run(f"%%elf flow odd\nGate().task_pass({str(tmp_path / 'gate')!r})")
+    bad = [
+        {"kind": "rm -rf"}, {}, "hello", None, 3, [], {"kind": "act", "id": 1, "verb": "delete"},
+        {"kind": "open", "view": 3, "job": 0}, {"kind": "act", "id": "x", "verb": "cancel"},
+    ]
+    for content in bad:
+        front.send(content)
+    front.ask(messages.Open("a", 10**9))
+    front.ask(messages.Act(1, "cancel", (99,)))
+    assert front.until(lambda: front.last(messages.Answer)).words == "flow odd has no such job"
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot))
+    assert front.run("print('well')") == "well\n"
+    front.run("%elf cancel odd")
+
+
+def test_a_restarted_kernel_revives_the_board_under_its_id(front: Front, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    front.run(f"%%elf flow long\nGate().task_pass({str(gate)!r})")
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot))
+    (first,) = set(front.opened)
+    front.manager.restart_kernel(now=True)
+    front.ready()
+    front.run("%elf attach long")
+    assert set(front.opened) == {first} and len(front.opened) == 2
+    front.told.clear()
+    front.ask(messages.Hello("a", again=True))  # a page that has not noticed
+    front.until(lambda: front.last(messages.Snapshot))
+    assert front.last(messages.Snapshot).can == ("retry", "cancel")
+    gate.touch()
+    front.until(lambda: front.page.head.settled)
+    front.manager.restart_kernel(now=True)
+    front.ready()
+    front.run("%elf attach long")
+    assert front.opened[-1] == first, "an output that was saved before the end comes alive as well"
+    front.told.clear()
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot))
+    assert front.page.states() == ["done"]
+
+
+def test_where_no_widget_is_drawn_the_page_itself_follows_the_run(front: Front, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    front.run(f"%%elf flow plain\nGate().task_pass({str(gate)!r})")
+    front.until(lambda: "1 running" in front.pages()[0]["text/html"], "the live page")
+    front.ask(messages.Hello("a"))  # late, but there
+    front.until(lambda: "its board is below" in front.pages()[0]["text/html"])
+    gate.touch()
+    front.until(lambda: "1 of 1 job done" in front.pages()[0]["text/html"])
+
+
+def test_a_board_whose_connection_is_given_up_says_so(front: Front, tmp_path: Path) -> None:
+    front.run(f"%%elf flow lost\nGate().task_pass({str(tmp_path / 'gate')!r})")
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot))
+    front.run("from elfbook.notebook.notebook import current\ncurrent().disconnect()")
+    front.until(lambda: "%elf attach lost" in front.page.head.lost)
+    front.run("%elf attach lost")
+    front.ask(messages.Hello("a", again=True))
+    front.until(lambda: not front.page.head.lost)
+    front.run("%elf cancel lost")
