@@ -75,6 +75,9 @@ def arguments() -> Parser:
     for_place(worker)
     for_place(command("down", "End the workers and the server that were started on this machine."))
     for_place(command("status", "Show workers and runs."))
+    watched = command("watch", "Follow a run as text until it has settled.")
+    watched.add_argument("run", metavar="RUN", help="the latest run of a flow, as in crawl; or crawl.2")
+    for_place(watched)
     for_place(command("doctor", "Check what elfbook needs and say how to mend what is amiss."))
     demo = command("demo", "Run the animals on two workers of their own and write a page about it.")
     demo.add_argument("--output", metavar="FILE", help="the page (default: elfbook-demo.html)")
@@ -191,6 +194,23 @@ def status(given: argparse.Namespace) -> int:
     return OK
 
 
+def watch(given: argparse.Namespace) -> int:
+    from elfbook.entry.watch import stopped
+    from elfbook.entry.watch import watch as follow
+    from elfbook.notebook.naming import run_reference
+    from elfbook.notebook.notebook import Notebook
+    from elfbook.store.place import Place
+
+    notebook = Notebook(None, Place.at(given.url, given.state_dir))
+    run = notebook.run_named(*run_reference(given.run))
+    try:
+        follow(run, sys.stdout)
+    except KeyboardInterrupt:
+        print(f"\n{stopped(run, 'elfbook watch')}", file=sys.stderr)
+        return INTERRUPTED
+    return OK if run.ok else FAILED
+
+
 def doctor(given: argparse.Namespace) -> int:
     from elfbook.notebook import verbs
 
@@ -262,6 +282,7 @@ COMMANDS = {
     "down": down,
     "worker": worker,
     "status": status,
+    "watch": watch,
     "demo": demo,
     "lab": lab,
     "doctor": doctor,

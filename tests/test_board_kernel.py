@@ -164,18 +164,26 @@ BUSY = {
 }
 
 
-@pytest.mark.parametrize("busy", BUSY)
-def test_a_board_is_served_while_a_cell_is_busy(front: Front, tmp_path: Path, busy: str) -> None:
-    """Also its very first message: Run All leaves the kernel no moment of rest after a flow cell."""
+@pytest.mark.parametrize(("busy", "early"), [("sleeps", True), ("sleeps", False), ("computes", False), ("awaits", True)])
+def test_a_board_is_served_while_a_cell_is_busy(front: Front, tmp_path: Path, busy: str, early: bool) -> None:
+    """A page that was there `early`, and has been told things meanwhile; and the very first message of
+    a page: Run All leaves the kernel no moment of rest after a flow cell."""
     end, begun, gate = (str(tmp_path / name) for name in ("end", "begun", "gate"))
-    flow = f"busy-{busy}"
+    flow = f"busy-{busy}-{early}"
     front.run(f"%%elf flow {flow}\nGate().task_pass.map([{gate!r}] * 3)")
     assert front.esm.startswith("export default")
     assert [sorted(page) for page in front.pages()] == [["text/html", "text/plain"], [WIDGET, "text/plain"]]
     assert front.pages()[1][WIDGET]["model_id"] == front.opened[-1]
+    if early:
+        front.ask(messages.Hello("a"))
+        front.until(lambda: front.last(messages.Alive), "all is told and answered")
     cell = front.begin(BUSY[busy].format(begun=begun, path=end))
     front.until(lambda: Path(begun).exists())
-    front.ask(messages.Hello("a"))
+    before = front.count(messages.Alive)
+    if early:
+        front.until(lambda: front.count(messages.Alive) > before, "something that is told meanwhile")
+    else:
+        front.ask(messages.Hello("a"))
     front.until(lambda: front.last(messages.Snapshot), "a snapshot")
     front.until(lambda: front.page.states().count("running") == 2)
     job = front.page.states().index("running")

@@ -45,7 +45,7 @@ def run(*words: str, cwd: Path | None = None, limit_s: float = 60, **environ: st
     ("words", "code", "message"),
     [
         (["staus"], 2, "elfbook: unknown command `staus`; did you mean `status`?"),
-        (["zzz"], 2, "elfbook: unknown command `zzz`; there are up, down, worker, status, demo, lab, doctor"),
+        (["zzz"], 2, "elfbook: unknown command `zzz`; there are up, down, worker, status, watch, demo, lab, doctor"),
         (["up", "--keeep"], 2, "elfbook: unknown flag `--keeep`; did you mean `--keep`?"),
         (["demo", "--out=x"], 2, "elfbook: unknown flag `--out=x`; did you mean `--output`?"),
         (["up", "many"], 2, "elfbook: argument N: invalid int value: 'many'"),

@@ -67,7 +67,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     for layer, names in FOLDERS.items()
 }
 LAYERS["entries"] = (
-    "demo", "entry.show", "entry.complete", "entry.magics", "cli", "__init__", "__main__",
+    "demo", "entry.show", "entry.watch", "entry.complete", "entry.magics", "cli", "__init__", "__main__",
 )  # fmt: skip
 PURE = ("words", "code", "tracing", "log", "view")
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from elfbook.entry import complete
+from elfbook.entry import complete, watch
 from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.notebook import acts, body, flows, helppages, ipython, verbs
 from elfbook.notebook.body import Cell
 from elfbook.notebook.flows import How, Options
 from elfbook.notebook.grammar import Arguments, Verb, parse, silenced, split, unknown
+from elfbook.notebook.naming import run_reference
 from elfbook.notebook.notebook import CURRENT, Notebook
 from elfbook.notebook.policies import policy
 from elfbook.notebook.runs import Run
@@ -219,6 +221,19 @@ class Magic:
         if not quiet:
             self.show_logs(logs, empty="nothing was printed")
         return logs
+
+    def do_watch(self, arguments: Arguments, quiet: bool) -> object:
+        run = self.notebook.run_named(*run_reference(arguments.text("x")))
+        if quiet:
+            return run
+        if self.notebook.mode != "plain":
+            self.notebook.show(run)
+            return run
+        try:
+            watch.watch(run, sys.stdout)
+        except KeyboardInterrupt:
+            print(f"\n{watch.stopped(run, '%elf watch')}")
+        return run
 
     def show_logs(self, logs: Any, empty: str = "") -> None:
         """The text, then the figures; HTML only where the notebook itself would trust it."""

@@ -76,6 +76,14 @@ VERBS: dict[str, Verb] = {
             'party, party["task_hello[2]"]',
         ),
         Verb(
+            "watch",
+            "Follow a run as text in a terminal; in a notebook it is shown.",
+            (Operand("x", of="run"),),
+            (QUIET,),
+            ("%elf watch party",),
+            "party",
+        ),
+        Verb(
             "logs",
             "Show what a job printed and displayed.",
             (Operand("job", of="job"),),
