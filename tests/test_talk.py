@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 from types import SimpleNamespace
 
 import pytest
 
+from elfbook.client.watched import Watched
 from elfbook.facts import Claimed, Stored, Succeeded
 from elfbook.log.fold import fold, start
 from elfbook.model import Beat, ElfUse, Graph, JobSpec, Manifest, Output, Situation
+from elfbook.notebook.connection import BEHIND, Connection
 from elfbook.notebook.talk import SILENT_S, WINDOW, Talk, census
+from elfbook.store.place import Place
 from elfbook.view.detail import Code
 from elfbook.view.messages import Ack, Bye, Count, Hello, Open
 from elfbook.view.view import Known
@@ -200,3 +205,49 @@ def test_the_workers_are_told_to_whoever_looks(run: Run) -> None:
     assert not run.talk.counts
     (worker,) = census([Beat("w\x1b[1m1", "host", "main", running="task_x[0]")]).workers
     assert (worker.name, worker.running) == ("w1", "task_x[0]")
+
+
+# ---------------------------------------------------------------------------- what it rests on
+
+
+def test_a_thread_of_ours_prints_nothing(tmp_path, capsys: pytest.CaptureFixture) -> None:
+    """A full store is told where a cell waits for it, and by no thread that works behind the cells."""
+    place = Place(tmp_path)
+    connection = Connection(place)
+    connection._client = SimpleNamespace(
+        mycelium=SimpleNamespace(link=SimpleNamespace(connected=True), pressure=SimpleNamespace(why="the store is full"))
+    )
+
+    async def slow() -> str:
+        await asyncio.sleep(0.3)  # longer than a tick, at which it would be told
+        return "done"
+
+    assert connection.ask(slow) == "done"
+    assert capsys.readouterr().out == "waiting: the store is full\n"
+
+    def behind() -> str:
+        BEHIND.set(True)
+        return connection.ask(slow)
+
+    assert contextvars.copy_context().run(behind) == "done"
+    assert capsys.readouterr().out == ""
+
+
+def test_jobs_of_which_something_is_stored_are_gathered_for_each_follower(run: Run) -> None:
+    async def follow() -> None:
+        state = start(run.watched.manifest.graph or run.watched.state.graph)
+        facts = [Stored(1, 1, 1.0, Claimed("n", 1, "w1")), Stored(2, 2, 1.0, Claimed("n", 1, "w1"))]
+        mycelium = SimpleNamespace(facts=lambda entry: (None, [facts[entry.seq - 1]]), within=lambda found, *_: found)
+        watched = Watched(mycelium, run.watched.manifest, state.graph, {}, state, lambda flow: None)
+        first = watched.touched()
+        watched.hear_facts([SimpleNamespace(seq=1)])
+        second = watched.touched()
+        watched.hear_facts([SimpleNamespace(seq=2)])
+        assert (first, second) == ({1, 2}, {2})
+        watched.untouched(second)
+        second.clear()
+        watched._facts_to = 0
+        watched.hear_facts([SimpleNamespace(seq=1)])
+        assert second == set()
+
+    asyncio.run(follow())
