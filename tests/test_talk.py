@@ -132,6 +132,22 @@ def test_a_page_that_does_not_follow_gets_fewer_and_larger_patches(run: Run) -> 
     assert page.states()[0] == "done"
 
 
+def test_a_snapshot_has_what_was_kept_back_and_opens_the_window(run: Run) -> None:
+    run.talk.hear(Hello("a"), 0.0)
+    run.kinds()
+    for _ in range(WINDOW):
+        run.tell(0, Claimed("n", 1, "w1"))
+        assert run.kinds() == ["patch"]
+    run.tell(1, Claimed("n", 1, "w1"))
+    assert run.kinds() == []
+    run.talk.hear(Hello("a"), 1.0)
+    assert run.kinds() == ["snapshot"]
+    run.talk.look_again()
+    assert run.kinds() == [], "it is all in the snapshot"
+    run.tell(2, Claimed("n", 1, "w1"))
+    assert run.kinds() == ["patch"]
+
+
 def test_what_is_learnt_of_the_situation_is_told_without_a_change(run: Run) -> None:
     run.talk.hear(Hello("a"), 0.0)
     run.kinds()

@@ -174,3 +174,30 @@ def test_a_skip_is_a_change_like_any_other(party, job: int) -> None:
     board.note([job])
     _, buffers = board.patch([job], board.head(Known()))
     assert numbers("i", buffers[0]) == [job] and STATES[buffers[1][0]] == "skipped"
+
+
+def test_a_group_tells_the_present_failure_of_its_first_job(story: Callable, call: Callable, add_str: Failure) -> None:
+    told = story([call("task_hello"), call("task_hello", 1)])
+    told.fail(0, add_str)
+    told.fail(1, add_str)
+    board = Board(told.manifest, told.state, {})
+    assert "can only concatenate" in board.snapshot(board.head(Known()))[0].groups[0].error
+    told.tell(0, Reopened("n"))
+    told.fail(0, msgspec.structs.replace(add_str, message="not today"))
+    board.note([0])
+    (group,) = board.patch([0], board.head(Known()))[0].groups
+    assert group.error == "TypeError: not today"
+    assert any("not today" in line.text for line in group.lines)
+
+
+def test_the_code_is_told_as_it_changes(story: Callable, call: Callable) -> None:
+    told = story([call("task_hello"), call("task_shout")])
+    board = Board(told.manifest, told.state, {})
+    known = Known(versions={"d1": 1, "d2": 2, "d3": 3})
+    seen = [board.head(known).remarks]
+    for revision in ("d2", "d3", "d2"):
+        told.tell(0, Reopened("n", revision=revision))
+        board.note([0])
+        seen.append(board.head(known).remarks)
+    said = ["v1", "v1 and v2", "v1 and v3", "v1 and v2"]
+    assert seen == [(f"code: Greeter {versions}",) for versions in said]
