@@ -1,0 +1,126 @@
+"""A run's board in a real JupyterLab: clicks while a cell runs, a reload, a restarted kernel, the settled page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page
+
+from elfbook.notebook import board
+from tests.browser import test_lab as lab_tests
+
+lab, page, place = lab_tests.lab, lab_tests.page, lab_tests.place
+pytestmark = [
+    *lab_tests.pytestmark,
+    pytest.mark.skipif(not board.available(), reason="the board's page is not built: see extension/"),
+]
+
+ELF = """%%elf
+import os, time
+class Gate:
+    def task_fetch(self, number):
+        return number
+
+    def task_parse(self, path, number):
+        print("parsing", number, flush=True)
+        while not os.path.exists(path):
+            time.sleep(0.05)
+        return number
+"""
+FLOW = """%%elf flow crawl
+g = Gate()
+g.task_parse.map([{gate!r}] * 3, g.task_fetch.map(range(3)))
+"""
+BUSY = "import os, time\nopen({begun!r}, 'w')\nwhile not os.path.exists({end!r}): time.sleep(0.05)\n'over'"
+
+
+class Book(lab_tests.Notebook):
+    """A notebook with cells of our own."""
+
+    def __init__(self, page: Page, url: str, path: Path, *sources: str) -> None:
+        self.page = page
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        nbformat.write(nbformat.v4.new_notebook(metadata={"kernelspec": kernel}, cells=cells), path)
+        page.goto(url.format(path.name))
+        self.wait_until_ready()
+
+    def begin(self, index: int) -> None:
+        """The cell is on its way; nobody waits for it."""
+        self.page.evaluate(f"(index) => {{ ({lab_tests.RUN})(index); }}", index)
+
+    def wait(self, index: int, words: str) -> str:
+        lab_tests.until(lambda: words in self.shown(index), words, seen=lambda: self.shown(index))
+        return self.shown(index)
+
+    def outputs(self, index: int) -> list[list[str]]:
+        """The MIME types of each output that the file would keep."""
+        script = """(index) => window.jupyterapp.shell.currentWidget.content.widgets[index]
+            .model.outputs.toJSON().map(output => Object.keys(output.data ?? {}).sort())"""
+        return self.page.evaluate(script, index)
+
+    def area(self, index: int) -> Locator:
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".jp-Cell-outputWrapper")
+
+    def set_source(self, index: int, source: str) -> None:
+        script = """([index, source]) =>
+            window.jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel.setSource(source)"""
+        self.page.evaluate(script, [index, source])
+
+    def save_and_reload(self) -> None:
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.reload()
+        self.wait_until_ready()
+
+
+@pytest.fixture
+def book(lab: str, page: Page, tmp_path: Path) -> Any:
+    names = {name: str(tmp_path / name) for name in ("gate", "begun", "end")}
+    made = Book(
+        page, lab, tmp_path / "books" / "board.ipynb", "%load_ext elfbook\n%elf up 2", ELF,
+        FLOW.format(gate=names["gate"]), BUSY.format(begun=names["begun"], end=names["end"]), "%elf attach crawl",
+    )
+    made.begin(0)
+    made.wait(0, "2 workers ready")
+    made.begin(1)
+    made.wait(1, "Gate is ready")
+    yield made
+    for name in names.values():
+        Path(name).touch()
+
+
+def test_a_click_is_served_while_a_cell_runs_and_the_settled_page_is_what_stays(book: Book, tmp_path: Path) -> None:
+    book.begin(2)
+    book.begin(3)  # Run All: no moment of rest between them
+    lab_tests.until((tmp_path / "begun").exists, "the cell is busy")
+    book.wait(2, "2 running")
+    book.area(2).get_by_text("task_parse[0]").last.click()
+    book.wait(2, "parsing 0")
+    book.area(2).get_by_role("button", name="Cancel").first.click()
+    book.area(2).get_by_role("button", name="Cancel it").click()
+    shown = book.wait(2, "flow crawl: 3 of 6 jobs done, 3 cancelled")
+    assert not (tmp_path / "end").exists() and "over" not in book.shown(3), "the cell was busy all the time"
+    assert "brings it back" not in shown
+    assert book.outputs(2) == [["text/html", "text/plain"], ["text/plain"]]
+
+
+def test_a_board_survives_a_reload_and_a_restarted_kernel(book: Book, tmp_path: Path) -> None:
+    book.begin(2)
+    book.wait(2, "2 running")
+    book.save_and_reload()
+    book.wait(2, "2 running")
+    book.restart_kernel()
+    book.set_source(3, "%load_ext elfbook")
+    book.begin(3)
+    book.wait(3, "2 workers still here")
+    book.begin(4)
+    book.wait(4, "2 running")
+    book.save_and_reload()
+    for index in (2, 4):
+        book.wait(index, "2 running")
+    (tmp_path / "gate").touch()
+    for index in (2, 4):
+        book.wait(index, "6 of 6 done")
