@@ -1,0 +1,49 @@
+// Elements out of text. Nothing here or elsewhere sets HTML: whatever a worker said stays text.
+
+type Child = Node | string | null | undefined | false;
+type Properties = Record<string, string | number | boolean | null | undefined | ((event: never) => void)>;
+
+function dress(element: Element, properties: Properties): void {
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === "function") element.addEventListener(name.slice(2), value as EventListener);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+}
+
+/** `h("button", { type: "button", onclick: … }, "Retry")`. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Properties = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  dress(element, properties);
+  for (const child of children) if (child) element.append(child);
+  return element;
+}
+
+export function s<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  properties: Properties = {},
+  ...children: Child[]
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  dress(element, properties);
+  for (const child of children) if (child) element.append(child);
+  return element;
+}
+
+export function button(words: string, title: string, onclick: () => void, className = "elf-button"): HTMLButtonElement {
+  return h("button", { type: "button", class: className, title, onclick }, words);
+}
+
+/** Sets the text only when it differs, so that a reader's selection and the layout stay as they are. */
+export function say(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** The element with this focus, also inside a shadow root. */
+export function focused(root: HTMLElement): Element | null {
+  return (root.getRootNode() as Document | ShadowRoot).activeElement;
+}

@@ -1,0 +1,220 @@
+// Draws all jobs, however many, on a canvas: a cell each, in the blocks of blocks.ts.
+
+import { h } from "../dom";
+import { STATES } from "../messages";
+import type { Run } from "../run/run";
+import { GLYPHS, FAILED, RUNNING, WAITING, SKIPPED, CANCELLED, count } from "../run/words";
+import type { Theme } from "../theme";
+import { SIDE, STEP, jobAt, planeOf, type Plane } from "./blocks";
+import { DIM, PATH, SELECTED, UNMARKED, nearest, type Marks, type Renderer, type View, type Way } from "./renderer";
+import { shortened, type Rect, type Target } from "./scene";
+
+/** Cells are this large on the screen before they carry glyphs. */
+const GLYPHS_FROM = 9;
+const DIMMED = 0.22;
+/** Links drawn as curves; above this, straight lines, of which the canvas draws many more in a frame. */
+const MOST_CURVES = 1500;
+
+export class CanvasRenderer implements Renderer {
+  readonly element: HTMLCanvasElement;
+  readonly plane: Plane;
+  private readonly pen: CanvasRenderingContext2D;
+  private view: View = { x: 0, y: 0, scale: 1 };
+  private size = { w: 0, h: 0 };
+  private marks: Marks = UNMARKED;
+
+  constructor(
+    private readonly run: Run,
+    private readonly theme: Theme,
+  ) {
+    this.plane = planeOf(run);
+    this.element = h("canvas", { class: "elf-canvas", "aria-hidden": "true" });
+    this.pen = this.element.getContext("2d", { alpha: false }) as CanvasRenderingContext2D;
+  }
+
+  get width(): number {
+    return this.plane.width;
+  }
+
+  get height(): number {
+    return this.plane.height;
+  }
+
+  look(view: View, size: { w: number; h: number }): void {
+    this.view = view;
+    const ratio = globalThis.devicePixelRatio || 1;
+    const [w, h] = [Math.round(size.w * ratio), Math.round(size.h * ratio)];
+    if (this.element.width !== w || this.element.height !== h) [this.element.width, this.element.height] = [w, h];
+    this.size = size;
+    this.paint();
+  }
+
+  mark(marks: Marks): void {
+    this.marks = marks;
+    this.paint();
+  }
+
+  paint(): void {
+    const { pen, view, size } = this;
+    const ratio = globalThis.devicePixelRatio || 1;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.globalAlpha = 1;
+    pen.fillStyle = this.theme.colours.bg;
+    pen.fillRect(0, 0, size.w, size.h);
+    pen.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
+    this.links();
+    this.titles();
+    const marked = this.marks.jobs.length > 0;
+    for (let code = 0; code < STATES.length; code++) this.cells(code, marked ? DIM : -1, marked);
+    if (marked) for (let code = 0; code < STATES.length; code++) this.cells(code, -1, marked);
+    this.selection();
+  }
+
+  /** What of the plane is on the screen. */
+  private seen(): { left: number; top: number; right: number; bottom: number } {
+    const { x, y, scale } = this.view;
+    return { left: -x / scale, top: -y / scale, right: (this.size.w - x) / scale, bottom: (this.size.h - y) / scale };
+  }
+
+  private links(): void {
+    const { pen, plane, theme, view } = this;
+    const seen = this.seen();
+    const curved = plane.links.length <= MOST_CURVES;
+    pen.strokeStyle = theme.colours.line;
+    for (const kind of ["value", "after"] as const) {
+      pen.setLineDash(kind === "after" ? [5, 4] : []);
+      pen.lineWidth = Math.max(1.2, 0.8 / view.scale);
+      pen.beginPath();
+      for (const link of plane.links) {
+        if (link.kind !== kind) continue;
+        const [from, to] = [plane.blocks[link.from], plane.blocks[link.to]];
+        const [x1, y1, x2, y2] = [from.x + from.w, from.y + from.h / 2 + 8, to.x - 3, to.y + to.h / 2 + 8];
+        if (Math.max(x1, x2) < seen.left || Math.min(x1, x2) > seen.right) continue;
+        if (Math.max(y1, y2) < seen.top || Math.min(y1, y2) > seen.bottom) continue;
+        const bend = Math.max(12, (x2 - x1) / 2);
+        pen.moveTo(x1, y1);
+        if (curved) pen.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
+        else pen.lineTo(x2, y2);
+      }
+      pen.stroke();
+    }
+    pen.setLineDash([]);
+  }
+
+  /** Names above blocks, as large on the screen at any scale, where there is room for them. */
+  private titles(): void {
+    const { pen, plane, theme, view, run } = this;
+    const seen = this.seen();
+    pen.fillStyle = theme.colours.fg;
+    pen.textAlign = "left";
+    pen.textBaseline = "alphabetic";
+    const size = Math.min(22, Math.max(12, 11 / view.scale));
+    pen.font = `${size}px system-ui, sans-serif`;
+    for (const block of plane.blocks) {
+      if (block.x > seen.right || block.x + block.w < seen.left) continue;
+      if (block.y > seen.bottom || block.y + block.h < seen.top) continue;
+      const many = block.jobs.length > 1;
+      if (size > 20 && block.w * view.scale < 60) continue;
+      if (!many && view.scale < 0.8) continue;
+      const name = run.tasks[block.task]?.task ?? "";
+      const title = many ? `${name} × ${count(block.jobs.length)}` : run.label(block.jobs[0]);
+      pen.fillText(shortened(title, 30), block.x, block.y + 16);
+    }
+  }
+
+  /** All cells of a state: `only` DIM draws those that stand back, -1 the others. */
+  private cells(code: number, only: number, marked: boolean): void {
+    const { pen, plane, theme, view, run } = this;
+    const { state } = run.columns;
+    const colour = theme.colours[STATES[code]];
+    const seen = this.seen();
+    const glyphs = SIDE * view.scale >= GLYPHS_FROM && (only !== DIM);
+    pen.globalAlpha = only === DIM ? DIMMED : 1;
+    pen.fillStyle = pen.strokeStyle = colour;
+    pen.lineWidth = 1.5;
+    const hollow = code === WAITING || code === SKIPPED || code === CANCELLED;
+    for (const block of plane.blocks) {
+      if (block.x > seen.right || block.x + block.w < seen.left) continue;
+      if (block.y > seen.bottom || block.y + block.h < seen.top) continue;
+      for (const job of block.jobs) {
+        if (state[job] !== code) continue;
+        if (marked && (this.marks.jobs[job] === DIM) !== (only === DIM)) continue;
+        const [x, y] = [plane.x[job], plane.y[job]];
+        if (x > seen.right || x + SIDE < seen.left || y > seen.bottom || y + SIDE < seen.top) continue;
+        if (hollow) pen.strokeRect(x + 1, y + 1, SIDE - 2, SIDE - 2);
+        else if (code === FAILED) pen.fillRect(x - 1.5, y - 1.5, SIDE + 3, SIDE + 3);
+        else pen.fillRect(x, y, SIDE, SIDE);
+      }
+    }
+    if (glyphs) this.glyphs(code, hollow ? colour : theme.colours.bg);
+  }
+
+  private glyphs(code: number, colour: string): void {
+    if (code !== FAILED && code !== RUNNING && code !== SKIPPED && code !== CANCELLED) return;
+    const { pen, plane, run } = this;
+    const seen = this.seen();
+    pen.fillStyle = colour;
+    pen.font = "bold 10px system-ui, sans-serif";
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    const glyph = GLYPHS[STATES[code]];
+    for (let job = 0; job < run.jobs; job++) {
+      if (run.columns.state[job] !== code) continue;
+      const [x, y] = [plane.x[job], plane.y[job]];
+      if (x > seen.right || x + SIDE < seen.left || y > seen.bottom || y + SIDE < seen.top) continue;
+      if (this.marks.jobs.length && this.marks.jobs[job] === DIM) continue;
+      pen.fillText(glyph, x + SIDE / 2, y + SIDE / 2 + 0.5);
+    }
+  }
+
+  /** Rings around what is selected, and its own edges rather than its block's. */
+  private selection(): void {
+    const { pen, plane, theme, view, run, marks } = this;
+    pen.globalAlpha = 1;
+    if (!marks.jobs.length) return;
+    pen.strokeStyle = theme.colours.accent;
+    const chosen = marks.jobs.indexOf(SELECTED);
+    if (chosen < 0) return;
+    pen.lineWidth = Math.max(2.5, 2 / view.scale);
+    pen.strokeRect(plane.x[chosen] - 3, plane.y[chosen] - 3, SIDE + 6, SIDE + 6);
+    pen.lineWidth = Math.max(1.5, 1.2 / view.scale);
+    pen.beginPath();
+    const join = (parent: number, child: number) => {
+      pen.moveTo(plane.x[parent] + SIDE, plane.y[parent] + SIDE / 2);
+      pen.lineTo(plane.x[child], plane.y[child] + SIDE / 2);
+    };
+    for (const parent of [...run.valueParents(chosen), ...run.afterParents(chosen)]) join(parent, chosen);
+    const children = run.childrenOf(chosen);
+    // A thousand lines out of one cell would hide what they lead to.
+    for (const child of children.subarray(0, 200)) if (marks.jobs[child] === PATH) join(chosen, child);
+    pen.stroke();
+  }
+
+  at(x: number, y: number): Target | null {
+    const job = jobAt(this.plane, x, y);
+    return job < 0 ? null : { job };
+  }
+
+  togglesAt(): number {
+    return -1;
+  }
+
+  rect(target: Target): Rect | null {
+    if ("task" in target) return this.plane.blocks.find((block) => block.task === target.task) ?? null;
+    return { x: this.plane.x[target.job], y: this.plane.y[target.job], w: SIDE, h: SIDE };
+  }
+
+  beside(target: Target, way: Way): Target | null {
+    const from = this.rect(target);
+    return from && nearest(from, this.targets(), way);
+  }
+
+  private *targets(): Generator<[Target, Rect]> {
+    const { x, y } = this.plane;
+    for (let job = 0; job < this.run.jobs; job++) yield [{ job }, { x: x[job], y: y[job], w: STEP, h: STEP }];
+  }
+
+  dispose(): void {
+    this.element.remove();
+  }
+}

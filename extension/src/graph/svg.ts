@@ -1,0 +1,200 @@
+// Draws a graph of few boxes as SVG: jobs, or tasks with their counts. Elements are made once for a layout;
+// a change of state sets a class and a few texts.
+
+import { s, say } from "../dom";
+import { STATES } from "../messages";
+import type { Run } from "../run/run";
+import { GLYPHS, count, stateName, WAITING, RUNNING, DONE, FAILED, SKIPPED, CANCELLED } from "../run/words";
+import { UNMARKED, nearest, type Marks, type Renderer, type View, type Way } from "./renderer";
+import { CELL, cellRect, rectOf, shortened, targetAt, toggleRect, within } from "./scene";
+import type { Box, Rect, Scene, Target } from "./scene";
+
+/** Names of arrow tips count up: a page may hold several boards, and each has its own. */
+let made = 0;
+
+const MARKS = ["", " elf-dim", " elf-path", " elf-selected"];
+/** The order of states in a bar: what is over first. */
+export const BAR_ORDER = [DONE, FAILED, SKIPPED, CANCELLED, RUNNING, WAITING];
+
+interface Drawn {
+  box: Box;
+  group: SVGGElement;
+  paint: () => void;
+}
+
+export class SvgRenderer implements Renderer {
+  readonly element: SVGSVGElement;
+  readonly width: number;
+  readonly height: number;
+  private readonly drawn: Drawn[];
+  private readonly lines: SVGPathElement[];
+  private readonly world: SVGGElement;
+  private marks: Marks = UNMARKED;
+
+  constructor(
+    private readonly run: Run,
+    private readonly scene: Scene,
+  ) {
+    this.width = scene.width;
+    this.height = scene.height;
+    const tipId = `elf-tip-${++made}`;
+    this.lines = scene.links.map((link) =>
+      s("path", { d: link.path, class: `elf-edge elf-edge-${link.kind}`, "marker-end": `url(#${tipId})` }),
+    );
+    this.drawn = scene.boxes.map((box) => (box.kind === "job" ? this.job(box) : this.task(box)));
+    const tip = s("path", { d: "M0 0 L8 4 L0 8 z", class: "elf-tip" });
+    const tips = { id: tipId, viewBox: "0 0 8 8", refX: 8, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
+    this.world = s("g", {}, ...this.lines, ...this.drawn.map(({ group }) => group));
+    this.element = s("svg", { class: "elf-svg", "aria-hidden": "true" }, s("defs", {}, s("marker", tips, tip)), this.world);
+    this.paint();
+  }
+
+  private job(box: Box): Drawn {
+    const [job] = box.jobs;
+    const glyph = s("text", { x: 15, y: 20, class: "elf-node-glyph" });
+    const group = s(
+      "g",
+      { transform: `translate(${box.x} ${box.y})` },
+      s("rect", { width: box.w, height: box.h, rx: 5, class: "elf-node-box" }),
+      s("rect", { width: 5, height: box.h - 8, x: 4, y: 4, rx: 2, class: "elf-node-stripe" }),
+      glyph,
+      s("text", { x: 32, y: 20, class: "elf-node-label" }, shortened(this.run.label(job))),
+    );
+    return { box, group, paint: () => say(glyph, GLYPHS[stateName(this.run.columns.state[job])]) };
+  }
+
+  private task(box: Box): Drawn {
+    const words = s("text", { x: 12, y: 36, class: "elf-node-words" });
+    const title = s("text", { x: 12, y: 19, class: "elf-node-label" }, shortened(this.run.tasks[box.task].task));
+    const sign = toggleRect({ ...box, x: 0, y: 0 });
+    const toggle = s("text", { x: sign.x + 7, y: sign.y + 17, class: "elf-node-toggle" }, box.kind === "opened" ? "▾" : "▸");
+    const frame = s("rect", { width: box.w, height: box.h, rx: 6, class: "elf-node-box" });
+    const group = s("g", { transform: `translate(${box.x} ${box.y})` }, frame, title, toggle, words);
+    const paintJobs = box.kind === "opened" ? this.cells(box, group) : this.bar(box, group);
+    const paint = () => {
+      say(words, countsOf(this.run, box.task));
+      paintJobs();
+    };
+    return { box, group, paint };
+  }
+
+  /** A bar under the counts, as wide as the box. */
+  private bar(box: Box, group: SVGGElement): () => void {
+    const width = box.w - 24;
+    const parts = BAR_ORDER.map((code) => s("rect", { y: 45, height: 5, class: `elf-fill-${STATES[code]}` }));
+    group.append(...parts);
+    return () => {
+      const tallies = this.run.tallies.subarray(box.task * STATES.length, (box.task + 1) * STATES.length);
+      const all = tallies.reduce((sum, number) => sum + number, 0) || 1;
+      let x = 12;
+      BAR_ORDER.forEach((code, index) => {
+        const part = (tallies[code] / all) * width;
+        parts[index].setAttribute("x", x.toFixed(1));
+        parts[index].setAttribute("width", part.toFixed(1));
+        x += part;
+      });
+    };
+  }
+
+  private cells(box: Box, group: SVGGElement): () => void {
+    const cells = box.jobs.map((_, index) => {
+      const { x, y } = cellRect({ ...box, x: 0, y: 0 }, index);
+      const cell = s("g", { transform: `translate(${x} ${y})` }, s("rect", { width: CELL, height: CELL, rx: 3 }));
+      cell.append(s("text", { x: CELL / 2, y: CELL - 3.5, class: "elf-cell-glyph" }));
+      return cell;
+    });
+    group.append(...cells);
+    const tallies = this.run.tallies.subarray(box.task * STATES.length, (box.task + 1) * STATES.length);
+    const rest = tallies.reduce((sum, number) => sum + number, 0) - box.jobs.length;
+    if (rest > 0) {
+      const more = `and ${count(rest)} more: choose all jobs`;
+      group.append(s("text", { x: 12, y: box.h - 8, class: "elf-node-words" }, more));
+    }
+    return () => {
+      cells.forEach((cell, index) => {
+        const job = box.jobs[index];
+        const name = stateName(this.run.columns.state[job]);
+        const mark = MARKS[this.marks.jobs[job] ?? 0];
+        cell.setAttribute("class", `elf-cell elf-cell-${name}${mark}`);
+        say(cell.lastElementChild as Element, name === "waiting" || name === "done" ? "" : GLYPHS[name]);
+      });
+    };
+  }
+
+  paint(): void {
+    for (const { box, group, paint } of this.drawn) {
+      paint();
+      const name = box.kind === "job" ? stateName(this.run.columns.state[box.jobs[0]]) : worst(this.run, box.task);
+      const mark = box.kind === "job" ? this.marks.jobs[box.jobs[0]] : this.marks.tasks[box.task];
+      const classes = `elf-node elf-node-${name}${MARKS[mark ?? 0]}`;
+      if (group.getAttribute("class") !== classes) group.setAttribute("class", classes);
+    }
+  }
+
+  mark(marks: Marks): void {
+    this.marks = marks;
+    this.scene.links.forEach((link, index) => {
+      const mark = Math.min(this.markOf(this.scene.boxes[link.from]), this.markOf(this.scene.boxes[link.to]));
+      this.lines[index].classList.toggle("elf-dim", mark === 1);
+      this.lines[index].classList.toggle("elf-path", mark >= 2);
+    });
+    this.paint();
+  }
+
+  private markOf(box: Box): number {
+    return (box.kind === "job" ? this.marks.jobs[box.jobs[0]] : this.marks.tasks[box.task]) ?? 0;
+  }
+
+  look({ x, y, scale }: View): void {
+    this.world.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${scale.toFixed(4)})`);
+  }
+
+  at(x: number, y: number): Target | null {
+    return targetAt(this.scene, x, y);
+  }
+
+  togglesAt(x: number, y: number): number {
+    const box = this.scene.boxes.find((box) => box.kind !== "job" && within(toggleRect(box), x, y));
+    return box ? box.task : -1;
+  }
+
+  rect(target: Target): Rect | null {
+    return rectOf(this.scene, target, (job) => this.run.columns.task[job]);
+  }
+
+  beside(target: Target, way: Way): Target | null {
+    const from = this.rect(target);
+    return from && nearest(from, this.targets(), way);
+  }
+
+  private *targets(): Generator<[Target, Rect]> {
+    for (const box of this.scene.boxes) {
+      if (box.kind === "job") yield [{ job: box.jobs[0] }, box];
+      else yield [{ task: box.task }, { ...box, h: box.kind === "opened" ? 40 : box.h }];
+      if (box.kind === "opened") {
+        for (const [index, job] of box.jobs.entries()) yield [{ job }, cellRect(box, index)];
+      }
+    }
+  }
+
+  dispose(): void {
+    this.element.remove();
+  }
+}
+
+/** What a box shows of its jobs' states at its edge: the one that asks for most attention. */
+export function worst(run: Run, task: number): string {
+  const tallies = run.tallies.subarray(task * STATES.length, (task + 1) * STATES.length);
+  const code = [FAILED, RUNNING, WAITING, CANCELLED, SKIPPED, DONE].find((code) => tallies[code] > 0);
+  return stateName(code ?? WAITING);
+}
+
+/** `312 of 1 000 · ✗ 4 · ● 6`. */
+export function countsOf(run: Run, task: number): string {
+  const tallies = run.tallies.subarray(task * STATES.length, (task + 1) * STATES.length);
+  const all = tallies.reduce((sum, number) => sum + number, 0);
+  const parts = [`${count(tallies[DONE])} of ${count(all)} done`];
+  if (tallies[FAILED]) parts.push(`${GLYPHS.failed} ${count(tallies[FAILED])}`);
+  if (tallies[RUNNING]) parts.push(`${GLYPHS.running} ${count(tallies[RUNNING])}`);
+  return parts.join(" · ");
+}

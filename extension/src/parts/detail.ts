@@ -1,0 +1,204 @@
+// Everything about one job. A part of it is made anew only when what it tells has changed, so that what a reader
+// selects, opens or scrolls there stays.
+
+import { magic, type Board, type Part } from "../board";
+import { button, focused, h, say } from "../dom";
+import type { Attempt, Detail, Source, Verb } from "../messages";
+import { GLYPHS, count, duration, size, stateName } from "../run/words";
+import { heads } from "./tasks";
+import { Output } from "./output";
+import { traceback } from "./traceback";
+
+type Made = HTMLElement | null;
+const MOST_NEIGHBOURS = 8;
+
+export class DetailPart implements Part {
+  readonly element: HTMLElement;
+  readonly output = new Output();
+  readonly head = h("div", { class: "elf-detail-head" });
+  private readonly time = h("span", { class: "elf-time" });
+  private readonly sections = new Map<string, { key: string; element: HTMLElement }>();
+  private detail: Detail | null = null;
+  private job = -1;
+
+  constructor(private readonly board: Board) {
+    this.element = h("section", { class: "elf-detail", "aria-label": "job", tabindex: -1 }, this.head);
+    this.element.hidden = true;
+    for (const name of ["trace", "values", "attempts", "near", "source"]) {
+      const element = h("div", { class: `elf-detail-${name}` });
+      this.sections.set(name, { key: "", element });
+      if (name === "near") this.element.append(this.output.element);
+      this.element.append(element);
+    }
+  }
+
+  /** Shows what the page knows already; the rest comes with a Detail. -1 closes. */
+  open(job: number): void {
+    if (job === this.job) return;
+    this.job = job;
+    this.detail = null;
+    this.element.hidden = job < 0;
+    this.output.open(job);
+    for (const section of this.sections.values()) {
+      section.key = "";
+      section.element.replaceChildren();
+    }
+    this.head.dataset.key = "";
+    this.update();
+  }
+
+  tell(detail: Detail): void {
+    if (detail.job !== this.job) return;
+    this.detail = detail;
+    this.element.dataset.job = detail.label;
+    this.update();
+  }
+
+  update(): void {
+    if (this.job < 0) return;
+    this.updateHead();
+    const { detail } = this;
+    if (!detail) return;
+    const { lines, arguments: values, result, size: bytes, attempts, source, revision } = detail;
+    this.section("trace", lines, () => (lines.length ? traceback(lines, `traceback of ${detail.label}`) : null));
+    this.section("values", [values, result, bytes], () => valuesOf(detail));
+    this.section("attempts", attempts, () => attemptsOf(attempts));
+    this.section("near", this.job, () => this.neighbours());
+    this.section("source", [source, revision], () => this.sources(source, revision));
+  }
+
+  private section(name: string, data: unknown, make: () => Made): void {
+    const section = this.sections.get(name);
+    const key = JSON.stringify(data);
+    if (!section || section.key === key) return;
+    section.key = key;
+    const made = make();
+    section.element.replaceChildren(...(made ? [made] : []));
+  }
+
+  private updateHead(): void {
+    const { run } = this.board;
+    const { detail, job } = this;
+    const state = run.columns.state[job];
+    const seconds = run.elapsed(job, this.board.now());
+    // Ticks by itself: whatever else is in the head must not be made anew under a pointer.
+    say(this.time, Number.isFinite(seconds) ? duration(seconds) : "");
+    const said = [detail?.reason, detail?.called_at, detail?.progress, detail?.progress_words, run.can];
+    const key = JSON.stringify([job, state, run.columns.attempts[job], run.workerName(job), said]);
+    if (this.head.dataset.key === key) return;
+    this.head.dataset.key = key;
+    const had = this.head.contains(focused(this.board.root));
+    this.head.replaceChildren(...[this.title(), this.facts(), this.progress()].filter((made) => made !== null));
+    // A button with the focus is made anew with the rest of the head; the focus stays in the detail.
+    if (had) this.element.focus({ preventScroll: true });
+  }
+
+  private title(): HTMLElement {
+    const { board, job } = this;
+    const { run } = board;
+    const name = stateName(run.columns.state[job]);
+    const show = magic(board, name === "failed" ? "logs" : "show", job);
+    const verbs = verbsOf(name).filter((verb) => run.can.includes(verb));
+    const actions = verbs.map((verb) =>
+      button(verb === "retry" ? "Retry" : "Cancel", magic(board, verb, job), () => board.act(verb, [job], this.head)),
+    );
+    return h(
+      "div",
+      { class: "elf-row" },
+      h("span", { class: `elf-glyph elf-ink-${name}`, "aria-hidden": "true" }, GLYPHS[name]),
+      h("h3", { class: "elf-detail-title" }, run.label(job)),
+      h("span", {}, name),
+      h("span", { class: "elf-actions" }, ...actions, button("Copy %elf", show, () => board.copy(show)), this.closer()),
+    );
+  }
+
+  private closer(): HTMLElement {
+    const close = button("×", "close: Enter", () => this.board.select(null, true), "elf-quiet");
+    close.setAttribute("aria-label", "close the job");
+    return close;
+  }
+
+  private facts(): Made {
+    const { board, detail, job } = this;
+    const { run } = board;
+    const parts = [
+      run.workerName(job),
+      run.columns.attempts[job] > 1 ? `attempt ${run.columns.attempts[job]}` : "",
+      detail?.called_at ? `called at ${detail.called_at}` : "",
+      detail?.revision ?? "",
+    ].filter(Boolean);
+    const reason = detail?.reason ? h("p", {}, detail.reason) : null;
+    return h("div", {}, reason, h("p", { class: "elf-muted elf-facts" }, this.time, h("span", {}, parts.join(" · "))));
+  }
+
+  private progress(): Made {
+    const { progress, progress_words: words } = this.detail ?? {};
+    if (progress === null || progress === undefined) return words ? h("p", {}, words) : null;
+    const bar = h("progress", { max: 1, value: progress, "aria-label": "progress" });
+    return h("p", { class: "elf-row" }, bar, ` ${Math.round(progress * 100)} % ${words ?? ""}`);
+  }
+
+  /** The edges of the graph in words: what a screen reader gets of them. */
+  private neighbours(): Made {
+    const { run } = this.board;
+    const lists: [string, ArrayLike<number>][] = [
+      ["needs", run.valueParents(this.job)],
+      ["comes after", run.afterParents(this.job)],
+      ["leads to", run.childrenOf(this.job)],
+    ];
+    const rows = lists.filter(([, jobs]) => jobs.length).map(([words, jobs]) => this.links(words, jobs));
+    return rows.length ? h("div", {}, ...rows) : null;
+  }
+
+  private links(words: string, jobs: ArrayLike<number>): HTMLElement {
+    const shown = Array.from(jobs).slice(0, MOST_NEIGHBOURS);
+    const { board } = this;
+    const buttons = shown.map((job) =>
+      button(board.run.label(job), `open ${board.run.label(job)}`, () => board.select({ job }, true), "elf-quiet"),
+    );
+    const rest = jobs.length - shown.length;
+    return h("p", { class: "elf-row" }, `${words} `, ...buttons, rest > 0 ? `and ${count(rest)} more` : "");
+  }
+
+  private sources(sources: readonly Source[], revision: string): Made {
+    if (!sources.length) return null;
+    const parts = sources.flatMap((source) => {
+      const numbered = source.text.split("\n").map((line, index) => `${String(source.first_line + index).padStart(4)} ${line}\n`);
+      const { cell_id: cell } = source;
+      const { host } = this.board;
+      const go = cell && host.reveal ? button("Go to the cell", source.label, () => host.reveal?.(cell), "elf-quiet") : null;
+      const text = h("pre", { class: "elf-trace", tabindex: 0, role: "region", "aria-label": `source, ${source.label}` }, numbered.join(""));
+      return [h("p", { class: "elf-row elf-muted" }, source.label, go), text];
+    });
+    return h("details", {}, h("summary", {}, `source${revision ? `, ${revision}` : ""}`), ...parts);
+  }
+
+  /** Puts the focus on the part, for a key that asks for it. */
+  focus(name: "output" | "values"): void {
+    const target = name === "output" ? this.output.log : this.sections.get("values")?.element.querySelector("table");
+    target?.focus();
+  }
+}
+
+export function verbsOf(state: string): Verb[] {
+  if (state === "failed" || state === "cancelled") return ["retry"];
+  return state === "waiting" || state === "running" ? ["cancel"] : [];
+}
+
+function valuesOf({ arguments: values, result, size: bytes }: Detail): Made {
+  if (!values.length && !result) return null;
+  const row = (name: string, value: string) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, h("code", {}, value)));
+  const rows = values.map(([name, value]) => row(name, value));
+  if (result) rows.push(row(bytes ? `result, ${size(bytes)}` : "result", result));
+  return h("table", { class: "elf-values", tabindex: -1 }, h("caption", { class: "elf-unseen" }, "arguments and result"), h("tbody", {}, ...rows));
+}
+
+function attemptsOf(attempts: readonly Attempt[]): Made {
+  if (attempts.length < 2) return null;
+  const rows = attempts.map(({ number, outcome, worker, elapsed_s: seconds, error }) => {
+    const time = seconds === null || seconds === undefined ? "" : duration(seconds);
+    return h("tr", {}, h("th", { scope: "row" }, String(number)), ...[outcome, worker, time, error ?? ""].map((text) => h("td", {}, text)));
+  });
+  const caption = h("caption", { class: "elf-unseen" }, "attempts");
+  return h("table", { class: "elf-values" }, caption, h("thead", {}, heads("attempt", "outcome", "worker", "time", "error")), h("tbody", {}, ...rows));
+}

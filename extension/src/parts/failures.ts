@@ -1,0 +1,63 @@
+// Equal failures together: what went wrong, how often, and the first one's traceback.
+
+import { magic, type Board, type Part } from "../board";
+import { button, h } from "../dom";
+import type { Group } from "../messages";
+import { count } from "../run/words";
+import { traceback } from "./traceback";
+
+const MOST = 5;
+
+export class Failures implements Part {
+  readonly element = h("div", { class: "elf-failures" });
+  private shown: readonly Group[] = [];
+  private keys: string[] = [];
+
+  constructor(private readonly board: Board) {
+    this.update();
+  }
+
+  update(): void {
+    const { groups } = this.board.run;
+    if (groups === this.shown) return;
+    this.shown = groups;
+    const top = groups.slice(0, MOST);
+    const keys = top.map((group) => JSON.stringify([group.title, group.error, group.lines]));
+    if (keys.join() === this.keys.join() && groups.length <= MOST) return;
+    // What a reader has opened or closed stays so: a group that is there already keeps its element.
+    const opened = new Map([...this.element.children].map((child, index) => [this.keys[index], child]));
+    const blocks = top.map((group, index) => opened.get(keys[index]) ?? this.block(group, index));
+    const rest = groups.length - top.length;
+    const more = h("p", { class: "elf-muted" }, `and ${count(rest)} more kinds of failure: `, h("code", {}, magic(this.board, "show")));
+    this.keys = keys;
+    this.element.replaceChildren(...blocks, ...(rest > 0 ? [more] : []));
+  }
+
+  private block(group: Group, index: number): HTMLElement {
+    const { board } = this;
+    const [first] = group.jobs;
+    const element = h("details", { class: "elf-failure" });
+    element.open = index === 0;
+    const summary = h(
+      "summary",
+      {},
+      h("span", { class: "elf-ink-failed", "aria-hidden": "true" }, "✗ "),
+      h("strong", {}, group.title),
+      " ",
+      h("span", { class: "elf-error" }, group.error),
+    );
+    const actions = h("p", { class: "elf-row" });
+    if (first !== undefined) {
+      const label = `Open ${board.run.label(first)}`;
+      actions.append(button(label, magic(board, "show", first), () => board.select({ job: first }, true)));
+    }
+    if (board.run.can.includes("retry")) {
+      const words = group.count > 1 ? "Retry these" : "Retry";
+      // More than a hundred jobs are not named one by one; then all that has failed is meant.
+      const jobs = group.count > group.jobs.length ? [] : group.jobs;
+      actions.append(button(words, magic(board, "retry", jobs.length === 1 ? first : -1), () => board.act("retry", jobs, actions)));
+    }
+    element.append(summary, traceback(group.lines, `traceback of ${group.title}`), actions);
+    return element;
+  }
+}

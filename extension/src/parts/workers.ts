@@ -1,0 +1,58 @@
+// The workers there are and what they do now; told only while this is open.
+
+import type { Board, Part } from "../board";
+import { h } from "../dom";
+import type { WorkerNow } from "../messages";
+import { elapsed, size } from "../run/words";
+import { heads } from "./tasks";
+
+/** A worker that was heard so long ago may be gone. */
+const SILENT_S = 15;
+
+export class Workers implements Part {
+  readonly element: HTMLDetailsElement;
+  private readonly body = h("tbody");
+  private readonly none = h("p", { class: "elf-muted" }, "no worker is there");
+  private readonly table: HTMLElement;
+  private key = "";
+
+  constructor(private readonly board: Board) {
+    const caption = h("caption", { class: "elf-unseen" }, "workers");
+    const head = h("thead", {}, heads("worker", "job", "CPU", "memory", "heard"));
+    this.table = h("table", { class: "elf-values elf-workers", hidden: true }, caption, head, this.body);
+    const box = h("div", { class: "elf-wide", tabindex: 0, role: "region", "aria-label": "workers" }, this.table, this.none);
+    this.element = h("details", { class: "elf-section elf-fold" }, h("summary", {}, "workers"), box);
+    this.element.addEventListener("toggle", () => this.ask());
+  }
+
+  /** Tells the other side whether anybody looks. */
+  ask(): void {
+    this.board.host.send({ kind: "count", view: this.board.view, on: this.element.open });
+  }
+
+  get open(): boolean {
+    return this.element.open;
+  }
+
+  update(): void {}
+
+  tell(workers: readonly WorkerNow[]): void {
+    const key = JSON.stringify(workers);
+    if (key === this.key) return;
+    this.key = key;
+    this.body.replaceChildren(...workers.map(row));
+    this.table.hidden = workers.length === 0;
+    this.none.hidden = workers.length > 0;
+  }
+}
+
+function row({ name, host, pool, running, memory, cpu, heard_s: heard = 0 }: WorkerNow): HTMLElement {
+  const where = h("span", { class: "elf-muted" }, [host, pool].filter(Boolean).join(", "));
+  const cells = [
+    running || "idle",
+    cpu ? `${Math.round(cpu * 100)} %` : "",
+    memory ? size(memory) : "",
+    heard > SILENT_S ? `not heard for ${elapsed(heard)}` : `${elapsed(heard)} ago`,
+  ];
+  return h("tr", {}, h("th", { scope: "row" }, name, " ", where), ...cells.map((text) => h("td", {}, text)));
+}

@@ -1,0 +1,189 @@
+// A run as the page knows it: a snapshot that patches keep current.
+
+import { STATES, type Group, type Head, type Patch, type Snapshot, type Task, type Verb } from "../messages";
+import { patchColumns, snapshotColumns, type Bytes, type Columns } from "./columns";
+import { DONE, FAILED, RUNNING, WAITING, reference } from "./words";
+
+/** Parents or children of all jobs: those of job j are list[starts[j]] to list[starts[j + 1] - 1]. */
+export interface Adjacency {
+  starts: Int32Array;
+  list: Int32Array;
+}
+
+export class Run {
+  readonly flow: string;
+  readonly number: number;
+  readonly run: string;
+  readonly jobs: number;
+  readonly tasks: readonly Task[];
+  readonly alt: string;
+  can: readonly Verb[];
+  workers: string[];
+  head: Head;
+  groups: readonly Group[];
+  seq: number;
+  /** How many jobs of task t are in state s: tallies[t * STATES.length + s]. */
+  readonly tallies: Int32Array;
+  readonly totals: Int32Array;
+  /** Jobs whose state, worker or times have changed, and counts with every change: who draws compares it. */
+  version = 0;
+  private children: Adjacency | null = null;
+
+  constructor(
+    snapshot: Snapshot,
+    readonly columns: Columns,
+  ) {
+    this.flow = snapshot.flow;
+    this.number = snapshot.number;
+    this.run = snapshot.run;
+    this.jobs = snapshot.jobs;
+    this.tasks = snapshot.tasks;
+    this.alt = snapshot.alt ?? "";
+    this.can = snapshot.can ?? [];
+    this.workers = [...snapshot.workers];
+    this.head = snapshot.head;
+    this.groups = snapshot.groups ?? [];
+    this.seq = snapshot.seq;
+    this.tallies = new Int32Array(this.tasks.length * STATES.length);
+    this.totals = new Int32Array(STATES.length);
+    for (let job = 0; job < this.jobs; job++) this.tally(job, 1);
+  }
+
+  static from(snapshot: Snapshot, buffers: readonly Bytes[]): Run {
+    return new Run(snapshot, snapshotColumns(snapshot.jobs, buffers));
+  }
+
+  /** Takes over a later snapshot of the same run; false when it is of another, or has other jobs. */
+  absorb(snapshot: Snapshot, buffers: readonly Bytes[]): boolean {
+    const same = snapshot.run === this.run && snapshot.jobs === this.jobs;
+    if (!same || snapshot.tasks.length !== this.tasks.length) return false;
+    const fresh = snapshotColumns(snapshot.jobs, buffers);
+    for (const name of ["state", "attempts", "worker", "started", "ended"] as const) {
+      this.columns[name].set(fresh[name]);
+    }
+    this.tallies.fill(0);
+    this.totals.fill(0);
+    for (let job = 0; job < this.jobs; job++) this.tally(job, 1);
+    this.seq = snapshot.seq;
+    this.head = snapshot.head;
+    this.workers = [...snapshot.workers];
+    this.groups = snapshot.groups ?? [];
+    this.can = snapshot.can ?? [];
+    this.version++;
+    return true;
+  }
+
+  /** The jobs that have changed; null when a patch is missing before this one, or it is known already. */
+  patch(patch: Patch, buffers: readonly Bytes[]): Int32Array | null {
+    if (patch.seq !== this.seq + 1) return null;
+    const changes = patchColumns(buffers);
+    const { state, attempts, worker, started, ended } = this.columns;
+    for (let index = 0; index < changes.job.length; index++) {
+      const job = changes.job[index];
+      if (job < 0 || job >= this.jobs) continue;
+      this.tally(job, -1);
+      state[job] = changes.state[index];
+      attempts[job] = changes.attempts[index];
+      worker[job] = changes.worker[index];
+      started[job] = changes.started[index];
+      ended[job] = changes.ended[index];
+      this.tally(job, 1);
+    }
+    this.seq = patch.seq;
+    this.head = patch.head;
+    if (patch.more_workers?.length) this.workers.push(...patch.more_workers);
+    if (patch.groups) this.groups = patch.groups;
+    this.version++;
+    return changes.job;
+  }
+
+  private tally(job: number, by: number): void {
+    const code = this.columns.state[job];
+    this.tallies[this.columns.task[job] * STATES.length + code] += by;
+    this.totals[code] += by;
+  }
+
+  get finished(): number {
+    return this.jobs - this.totals[WAITING] - this.totals[RUNNING];
+  }
+
+  get done(): number {
+    return this.totals[DONE];
+  }
+
+  get failed(): number {
+    return this.totals[FAILED];
+  }
+
+  /** `crawl`, or `crawl.2`. */
+  get reference(): string {
+    return reference(this.flow, this.number);
+  }
+
+  label(job: number): string {
+    return `${this.tasks[this.columns.task[job]]?.task ?? "job"}[${this.columns.number[job]}]`;
+  }
+
+  /** `Greeter("office").task_hello`. */
+  taskTitle(index: number): string {
+    const task = this.tasks[index];
+    return `${task.elf}${task.name ? `("${task.name}")` : ""}.${task.task}`;
+  }
+
+  workerName(job: number): string {
+    return this.workers[this.columns.worker[job]] ?? "";
+  }
+
+  /** Seconds between start and end, or until `now` while it runs; NaN before. */
+  elapsed(job: number, now: number): number {
+    const { started, ended, state } = this.columns;
+    if (state[job] === RUNNING) return now - started[job];
+    return ended[job] - started[job];
+  }
+
+  valueParents(job: number): Int32Array {
+    const { valueStarts, valueParents } = this.columns;
+    return valueParents.subarray(valueStarts[job], valueStarts[job + 1]);
+  }
+
+  afterParents(job: number): Int32Array {
+    const { afterStarts, afterParents } = this.columns;
+    return afterParents.subarray(afterStarts[job], afterStarts[job + 1]);
+  }
+
+  childrenOf(job: number): Int32Array {
+    this.children ??= turned(this);
+    return this.children.list.subarray(this.children.starts[job], this.children.starts[job + 1]);
+  }
+
+  /** Everything that the job needs, or that needs it; without the job. */
+  reach(job: number, way: "up" | "down"): Set<number> {
+    const seen = new Set<number>();
+    const todo = [job];
+    for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
+      const next = way === "up" ? [...this.valueParents(at), ...this.afterParents(at)] : this.childrenOf(at);
+      for (const other of next) {
+        if (other < 0 || other >= this.jobs || seen.has(other) || other === job) continue;
+        seen.add(other);
+        todo.push(other);
+      }
+    }
+    return seen;
+  }
+}
+
+/** Children out of parents, in two passes: how many, then which. */
+function turned(run: Run): Adjacency {
+  const starts = new Int32Array(run.jobs + 1);
+  const lists = [run.columns.valueParents, run.columns.afterParents];
+  for (const list of lists) for (const parent of list) if (parent >= 0 && parent < run.jobs) starts[parent + 1]++;
+  for (let job = 0; job < run.jobs; job++) starts[job + 1] += starts[job];
+  const next = starts.slice();
+  const list = new Int32Array(starts[run.jobs]);
+  for (let job = 0; job < run.jobs; job++) {
+    for (const parents of [run.valueParents(job), run.afterParents(job)]) {
+      for (const parent of parents) if (parent >= 0 && parent < run.jobs) list[next[parent]++] = job;
+    }
+  }
+  return { starts, list };
+}

@@ -1,0 +1,36 @@
+// The theme's colours for what cannot use style sheets: a canvas. A probe element carries our variables with a
+// transition, so its end tells when they have really changed: the page's theme attribute changes before that.
+
+import { h } from "./dom";
+import { STATES } from "./messages";
+
+const NAMES = [...STATES, "fg", "muted", "line", "bg", "accent"] as const;
+type Name = (typeof NAMES)[number];
+export type Colours = Record<Name, string>;
+
+export class Theme {
+  readonly element: HTMLElement;
+  colours: Colours;
+  private readonly probes: [Name, HTMLElement][];
+
+  constructor(root: HTMLElement, onchange: () => void) {
+    this.probes = NAMES.map((name) => [name, h("i", { class: "elf-probe", style: `color: var(--elf-${name})` })]);
+    this.element = h("div", { class: "elf-probes", "aria-hidden": "true" }, ...this.probes.map(([, probe]) => probe));
+    root.append(this.element);
+    this.colours = this.read();
+    this.element.addEventListener("transitionend", (event) => {
+      event.stopPropagation();
+      this.colours = this.read();
+      onchange();
+    });
+  }
+
+  /** For a first drawing: an element has no computed colours before it is in the page. */
+  refresh(): void {
+    this.colours = this.read();
+  }
+
+  private read(): Colours {
+    return Object.fromEntries(this.probes.map(([name, probe]) => [name, getComputedStyle(probe).color])) as Colours;
+  }
+}

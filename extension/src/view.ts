@@ -1,0 +1,183 @@
+// A view of a run in an element of a page, whoever its host is: what is said and heard, when it is drawn, and what
+// is shown when nobody answers.
+
+import { BoardView } from "./boardview";
+import { button, h } from "./dom";
+import { Engine } from "./graph/engine";
+import type { Host } from "./host";
+import type { Patch, Snapshot, Told } from "./messages";
+import { Malformed, type Bytes } from "./run/columns";
+import { Run } from "./run/run";
+import style from "./style.css";
+import { Theme } from "./theme";
+
+const TICK_MS = 1000;
+const HELLO_AGAIN_MS = 30_000;
+/** The other side speaks at least every two seconds. */
+const ALONE_MS = 6000;
+/** Each acknowledgement makes the kernel's busy sign blink; 48 patches may be under way without one. */
+const ACK_EVERY = 16;
+const ASK_ANEW_MS = 1000;
+
+export interface View {
+  dispose(): void;
+}
+
+export function createView(element: HTMLElement, host: Host): View {
+  return new Connected(element, host);
+}
+
+class Connected implements View {
+  private readonly root: HTMLElement;
+  private readonly lost = h("div", { class: "elf-lost-line", role: "alert", hidden: true });
+  private readonly waiting = h("p", { class: "elf-muted" }, "asking the kernel for the run …");
+  private readonly theme: Theme;
+  private readonly engine: Engine;
+  private readonly view = Math.random().toString(36).slice(2, 10);
+  private readonly endings: (() => void)[] = [];
+  private board: BoardView | null = null;
+  private frame = 0;
+  private acked = 0;
+  private heardAt = performance.now();
+  private helloAt = -Infinity;
+  /** Their clock less ours, in seconds. */
+  private ahead = 0;
+  private lostWords = "";
+
+  constructor(
+    element: HTMLElement,
+    private readonly host: Host,
+  ) {
+    const role = { role: "region", "aria-label": "board", tabindex: 0, "data-lm-suppress-shortcuts": "true" };
+    this.root = h("div", { class: "elf-board", ...role }, h("style", {}, style), this.lost, this.waiting);
+    element.append(this.root);
+    this.theme = new Theme(this.root, () => this.redraw());
+    this.engine = new Engine((name) => host.asset(name));
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.endings.push(host.onMessage((message, buffers) => this.hear(message, buffers)));
+    const hello = setTimeout(() => this.hello(false), host.ready_ms ?? 0);
+    const again = setInterval(() => this.hello(true), HELLO_AGAIN_MS);
+    const tick = setInterval(() => this.tick(), TICK_MS);
+    this.endings.push(() => [hello, again, tick].forEach(clearInterval));
+  }
+
+  private hello(again: boolean): void {
+    // A view that knows nothing yet needs more than to be known.
+    const known = again && this.board !== null;
+    if (!known) this.helloAt = performance.now();
+    this.host.send({ kind: "hello", view: this.view, again: known });
+  }
+
+  private hear(message: Told, buffers: readonly Bytes[]): void {
+    this.heardAt = performance.now();
+    try {
+      if (message.kind === "snapshot") this.begin(message, buffers);
+      else if (message.kind === "patch") this.change(message, buffers);
+      else this.board?.tell(message);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.askAnew();
+    }
+    if (this.lostWords) this.checkLost();
+  }
+
+  private begin(snapshot: Snapshot, buffers: readonly Bytes[]): void {
+    this.setClock(snapshot.head.now);
+    this.acked = snapshot.seq;
+    if (!this.board?.run.absorb(snapshot, buffers)) {
+      this.board?.dispose();
+      this.board?.element.remove();
+      this.waiting.remove();
+      this.theme.refresh();
+      const { root, host, view, theme, engine } = this;
+      const outside = { root, host, view, theme, engine, now: () => this.now(), redraw: () => this.redraw() };
+      this.board = new BoardView(outside, Run.from(snapshot, buffers));
+      this.root.append(this.board.element);
+      this.root.setAttribute("aria-label", `board of flow ${this.board.run.reference}`);
+    }
+    this.board.again();
+    this.checkLost();
+    this.redraw();
+  }
+
+  private change(patch: Patch, buffers: readonly Bytes[]): void {
+    if (!this.board || patch.seq <= this.board.run.seq) return;
+    if (!this.board.run.patch(patch, buffers)) {
+      this.askAnew();
+      return;
+    }
+    this.setClock(patch.head.now);
+    if (patch.head.lost) this.checkLost();
+    this.redraw();
+  }
+
+  private setClock(now = 0): void {
+    if (now) this.ahead = now - Date.now() / 1000;
+  }
+
+  private now(): number {
+    return Date.now() / 1000 + this.ahead;
+  }
+
+  /** A patch is missing: everything is asked for once more, but not with every patch that comes until then. */
+  private askAnew(): void {
+    if (performance.now() - this.helloAt > ASK_ANEW_MS) this.hello(false);
+  }
+
+  redraw(): void {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  private draw(): void {
+    const { board } = this;
+    if (!board) return;
+    board.update();
+    this.root.dataset.seq = String(board.run.seq);
+    if (board.run.seq - this.acked < ACK_EVERY) return;
+    this.acked = board.run.seq;
+    this.host.send({ kind: "ack", seq: this.acked });
+  }
+
+  private tick(): void {
+    this.checkLost();
+    if (this.board && !this.board.run.head.settled && !this.lostWords) this.redraw();
+  }
+
+  /** Greyed out when nobody follows the run any more: the page must not pretend that it is current. */
+  private checkLost(): void {
+    const silent = performance.now() - this.heardAt > ALONE_MS;
+    const head = this.board?.run.head;
+    let words = head?.lost ?? "";
+    if (!words && silent) {
+      if (!head) words = "no kernel answers for this board.";
+      else if (head.settled) words = "this view lost its kernel; what it shows is how the run ended.";
+      else words = "this view lost its kernel; the run did not.";
+    }
+    if (words === this.lostWords) return;
+    this.lostWords = words;
+    this.root.classList.toggle("elf-lost", words !== "" && !head?.settled);
+    this.lost.hidden = !words;
+    const line = `%elf attach${this.board ? ` ${this.board.run.reference}` : " --all"}`;
+    const copy = button("Copy", line, () => this.board?.copy(line), "elf-quiet");
+    this.lost.replaceChildren(words, " Go on with ", h("code", {}, line), ...(this.board ? [" ", copy] : []));
+  }
+
+  private key(event: KeyboardEvent): void {
+    if (event.defaultPrevented || !this.board) return;
+    if (this.board.key(event)) event.preventDefault();
+    // Letters that a reader types here are not the notebook's commands.
+    event.stopPropagation();
+  }
+
+  dispose(): void {
+    for (const end of this.endings) end();
+    cancelAnimationFrame(this.frame);
+    this.host.send({ kind: "bye", view: this.view });
+    this.board?.dispose();
+    this.engine.dispose();
+    this.root.remove();
+  }
+}
