@@ -3,7 +3,7 @@
 import { magic, type Board, type Part } from "./board";
 import { focused, h, say } from "./dom";
 import type { Engine } from "./graph/engine";
-import type { Target } from "./graph/scene";
+import { jobOf, type Target } from "./graph/scene";
 import type { Host } from "./host";
 import { commandOf, type Command, type Place } from "./keys";
 import { STATES, type Told, type Verb } from "./messages";
@@ -47,8 +47,8 @@ export class BoardView implements Board {
   private summary = "";
   private readonly ask: Ask;
   private readonly help = helpList();
-  private readonly answer = h("span", { class: "elf-answer", role: "status" });
-  private readonly voice = h("span", { class: "elf-unseen", role: "status", "aria-live": "polite" });
+  private readonly answer = h("span.elf-answer", { role: "status" });
+  private readonly voice = h("span.elf-unseen", { role: "status", "aria-live": "polite" });
   private readonly stateLine: StateLine;
   private readonly graph: GraphPart;
   private readonly failures: Failures;
@@ -72,8 +72,8 @@ export class BoardView implements Board {
     this.timeline = new Timeline(this);
     this.workers = new Workers(this);
     this.parts = [this.stateLine, tasks, this.graph, this.failures, this.jobs, this.detail, this.timeline, this.workers];
-    const work = h("div", { class: "elf-work" }, this.jobs.element, this.detail.element);
-    const foot = h("div", { class: "elf-foot" }, this.answer, h("span", { class: "elf-muted" }, h("kbd", {}, "?"), " keys"));
+    const work = h("div.elf-work", {}, this.jobs.element, this.detail.element);
+    const foot = h("div.elf-foot", {}, this.answer, h("span.elf-muted", {}, h("kbd", {}, "?"), " keys"));
     this.element = h(
       "div",
       {},
@@ -156,7 +156,7 @@ export class BoardView implements Board {
 
   select(target: Target | null, open: boolean): void {
     this.selected = target;
-    const job = target && "job" in target ? target.job : -1;
+    const job = jobOf(target);
     if (open || (this.opened >= 0 && job >= 0)) this.show(job, open);
     if (target && "task" in target && open) this.filterTask(target.task);
     this.graph.mark(this.found());
@@ -274,7 +274,7 @@ export class BoardView implements Board {
   private failure(by: number): void {
     const { state } = this.run.columns;
     const { selected, run } = this;
-    const from = selected && "job" in selected ? selected.job : by > 0 ? -1 : run.jobs;
+    const from = jobOf(selected) >= 0 ? jobOf(selected) : by > 0 ? -1 : run.jobs;
     for (let step = 1; step <= run.jobs; step++) {
       const job = (((from + by * step) % run.jobs) + run.jobs) % run.jobs;
       if (state[job] !== FAILED) continue;
@@ -288,14 +288,14 @@ export class BoardView implements Board {
   private actOnSelected(verb: Verb): void {
     const { selected, run } = this;
     if (!run.can.includes(verb)) return;
-    const job = selected && "job" in selected ? selected.job : -1;
+    const job = jobOf(selected);
     const own = job >= 0 && verbsOf(STATES[run.columns.state[job]]).includes(verb);
     if (own) this.act(verb, [job], this.opened === job ? this.detail.head : this.jobs.element);
     else if (this.stateLine.offers(verb)) this.act(verb, [], this.stateLine.row);
   }
 
   private copySelected(): void {
-    const job = this.selected && "job" in this.selected ? this.selected.job : -1;
+    const job = jobOf(this.selected);
     this.copy(magic(this, job >= 0 && this.run.columns.state[job] === FAILED ? "logs" : "show", job));
   }
 

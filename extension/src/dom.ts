@@ -11,13 +11,18 @@ function dress(element: Element, properties: Properties): void {
   }
 }
 
-/** `h("button", { type: "button", onclick: … }, "Retry")`. */
-export function h<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
+type Tag = keyof HTMLElementTagNameMap;
+type Named<S extends string> = S extends `${infer T extends Tag}.${string}` ? T : S extends Tag ? S : never;
+
+/** `h("p.elf-muted", { title: "…" }, "text")`. */
+export function h<S extends Tag | `${Tag}.${string}`>(
+  selector: S,
   properties: Properties = {},
   ...children: Child[]
-): HTMLElementTagNameMap[K] {
-  const element = document.createElement(tag);
+): HTMLElementTagNameMap[Named<S>] {
+  const [tag, ...classes] = selector.split(".");
+  const element = document.createElement(tag as Named<S>);
+  element.className = classes.join(" ");
   dress(element, properties);
   for (const child of children) if (child) element.append(child);
   return element;
@@ -37,6 +42,14 @@ export function s<K extends keyof SVGElementTagNameMap>(
 export function button(words: string, title: string, onclick: () => void, className = "elf-button"): HTMLButtonElement {
   return h("button", { type: "button", class: className, title, onclick }, words);
 }
+
+/** For what scrolls by itself: reached by keyboard, and named. */
+export function region(label: string): Properties {
+  return { tabindex: 0, role: "region", "aria-label": label };
+}
+
+/** For signs that say what the words beside them say. */
+export const SEEN_ONLY = { "aria-hidden": "true" };
 
 /** Sets the text only when it differs, so that a reader's selection and the layout stay as they are. */
 export function say(element: Element, text: string): void {

@@ -1,7 +1,7 @@
 // The theme's colours for what cannot use style sheets: a canvas. A probe element carries our variables with a
 // transition, so its end tells when they have really changed: the page's theme attribute changes before that.
 
-import { h } from "./dom";
+import { SEEN_ONLY, h } from "./dom";
 import { STATES } from "./messages";
 
 const NAMES = [...STATES, "fg", "muted", "line", "bg", "accent"] as const;
@@ -14,8 +14,8 @@ export class Theme {
   private readonly probes: [Name, HTMLElement][];
 
   constructor(root: HTMLElement, onchange: () => void) {
-    this.probes = NAMES.map((name) => [name, h("i", { class: "elf-probe", style: `color: var(--elf-${name})` })]);
-    this.element = h("div", { class: "elf-probes", "aria-hidden": "true" }, ...this.probes.map(([, probe]) => probe));
+    this.probes = NAMES.map((name) => [name, h("i.elf-probe", { style: `color: var(--elf-${name})` })]);
+    this.element = h("div.elf-probes", SEEN_ONLY, ...this.probes.map(([, probe]) => probe));
     root.append(this.element);
     this.colours = this.read();
     this.element.addEventListener("transitionend", (event) => {

@@ -8,7 +8,6 @@ import type { Host } from "./host";
 import type { Patch, Snapshot, Told } from "./messages";
 import { Malformed, type Bytes } from "./run/columns";
 import { Run } from "./run/run";
-import style from "./style.css";
 import { Theme } from "./theme";
 
 const TICK_MS = 1000;
@@ -29,8 +28,8 @@ export function createView(element: HTMLElement, host: Host): View {
 
 class Connected implements View {
   private readonly root: HTMLElement;
-  private readonly lost = h("div", { class: "elf-lost-line", role: "alert", hidden: true });
-  private readonly waiting = h("p", { class: "elf-muted" }, "asking the kernel for the run …");
+  private readonly lost = h("div.elf-lost-line", { role: "alert", hidden: true });
+  private readonly waiting = h("p.elf-muted", {}, "asking the kernel for the run …");
   private readonly theme: Theme;
   private readonly engine: Engine;
   private readonly view = Math.random().toString(36).slice(2, 10);
@@ -48,8 +47,8 @@ class Connected implements View {
     element: HTMLElement,
     private readonly host: Host,
   ) {
-    const role = { role: "region", "aria-label": "board", tabindex: 0, "data-lm-suppress-shortcuts": "true" };
-    this.root = h("div", { class: "elf-board", ...role }, h("style", {}, style), this.lost, this.waiting);
+    const role = { role: "region", "aria-label": "the board of a run", tabindex: 0, "data-lm-suppress-shortcuts": "true" };
+    this.root = h("div.elf-board", { ...role }, this.lost, this.waiting);
     element.append(this.root);
     this.theme = new Theme(this.root, () => this.redraw());
     this.engine = new Engine((name) => host.asset(name));
@@ -160,9 +159,11 @@ class Connected implements View {
     this.lostWords = words;
     this.root.classList.toggle("elf-lost", words !== "" && !head?.settled);
     this.lost.hidden = !words;
+    // The kernel's own words may say already what to type.
+    const told = words.includes("%elf attach");
     const line = `%elf attach${this.board ? ` ${this.board.run.reference}` : " --all"}`;
     const copy = button("Copy", line, () => this.board?.copy(line), "elf-quiet");
-    this.lost.replaceChildren(words, " Go on with ", h("code", {}, line), ...(this.board ? [" ", copy] : []));
+    this.lost.replaceChildren(words, ...(told ? [] : [" Go on with ", h("code", {}, line)]), ...(this.board ? [" ", copy] : []));
   }
 
   private key(event: KeyboardEvent): void {

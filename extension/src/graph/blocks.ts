@@ -9,6 +9,8 @@ import { columnsOf, type Link, type Rect } from "./scene";
 export const STEP = 18;
 export const SIDE = 14;
 const TITLE = 22;
+/** A title's share of the plane: whoever sees all of it can read it. */
+const TITLE_SHARE = 0.07;
 
 export interface Block extends Rect {
   task: number;
@@ -23,6 +25,8 @@ export interface Plane {
   x: Float32Array;
   y: Float32Array;
   blockOf: Int32Array;
+  /** Room above each block for its name. */
+  title: number;
   width: number;
   height: number;
 }
@@ -61,12 +65,14 @@ export function planeOf(run: Run): Plane {
   const jobs = Int32Array.from({ length: run.jobs }, (_, job) => job);
   const members = packed(amount, blockOf, jobs);
   const blocks: Block[] = [];
+  const most = Math.max(...members.starts.subarray(1).map((end, index) => end - members.starts[index]), 1);
+  const title = Math.max(TITLE, TITLE_SHARE * Math.ceil(most / columnsOf(most)) * STEP);
   for (let index = 0; index < amount; index++) {
     const own = members.list.subarray(members.starts[index], members.starts[index + 1]);
     const columns = own.length > 3 ? columnsOf(own.length) : 1;
     const rows = Math.ceil(own.length / columns);
     const w = Math.max(columns * STEP, own.length > 3 ? 6 * STEP : STEP);
-    blocks.push({ task: run.columns.task[own[0]], jobs: own, columns, x: 0, y: 0, w, h: rows * STEP + TITLE });
+    blocks.push({ task: run.columns.task[own[0]], jobs: own, columns, x: 0, y: 0, w, h: rows * STEP + title });
   }
   const links = linksBetween(run, blockOf, amount);
   const placed = layered(
@@ -75,13 +81,13 @@ export function planeOf(run: Run): Plane {
     64,
     8,
   );
-  const plane = { blocks, links, blockOf, x: new Float32Array(run.jobs), y: new Float32Array(run.jobs) };
+  const plane = { title, blocks, links, blockOf, x: new Float32Array(run.jobs), y: new Float32Array(run.jobs) };
   blocks.forEach((block, index) => {
     block.x = placed.x[index];
     block.y = placed.y[index];
     block.jobs.forEach((job, place) => {
       plane.x[job] = block.x + (place % block.columns) * STEP;
-      plane.y[job] = block.y + TITLE + Math.floor(place / block.columns) * STEP;
+      plane.y[job] = block.y + title + Math.floor(place / block.columns) * STEP;
     });
   });
   return { ...plane, width: placed.width, height: placed.height };
@@ -90,9 +96,9 @@ export function planeOf(run: Run): Plane {
 /** The job whose cell is at the point, or -1. */
 export function jobAt(plane: Plane, x: number, y: number): number {
   for (const block of plane.blocks) {
-    if (x < block.x || x > block.x + block.w || y < block.y + TITLE || y > block.y + block.h) continue;
+    if (x < block.x || x > block.x + block.w || y < block.y + plane.title || y > block.y + block.h) continue;
     const column = Math.floor((x - block.x) / STEP);
-    const row = Math.floor((y - block.y - TITLE) / STEP);
+    const row = Math.floor((y - block.y - plane.title) / STEP);
     const place = row * block.columns + column;
     if (column < block.columns && place < block.jobs.length) return block.jobs[place];
   }

@@ -1,11 +1,11 @@
 // Draws all jobs, however many, on a canvas: a cell each, in the blocks of blocks.ts.
 
-import { h } from "../dom";
+import { SEEN_ONLY, h } from "../dom";
 import { STATES } from "../messages";
 import type { Run } from "../run/run";
 import { GLYPHS, FAILED, RUNNING, WAITING, SKIPPED, CANCELLED, count } from "../run/words";
 import type { Theme } from "../theme";
-import { SIDE, STEP, jobAt, planeOf, type Plane } from "./blocks";
+import { SIDE, STEP, jobAt, planeOf, type Block, type Plane } from "./blocks";
 import { DIM, PATH, SELECTED, UNMARKED, nearest, type Marks, type Renderer, type View, type Way } from "./renderer";
 import { shortened, type Rect, type Target } from "./scene";
 
@@ -28,7 +28,7 @@ export class CanvasRenderer implements Renderer {
     private readonly theme: Theme,
   ) {
     this.plane = planeOf(run);
-    this.element = h("canvas", { class: "elf-canvas", "aria-hidden": "true" });
+    this.element = h("canvas.elf-canvas", SEEN_ONLY);
     this.pen = this.element.getContext("2d", { alpha: false }) as CanvasRenderingContext2D;
   }
 
@@ -70,15 +70,19 @@ export class CanvasRenderer implements Renderer {
     this.selection();
   }
 
-  /** What of the plane is on the screen. */
-  private seen(): { left: number; top: number; right: number; bottom: number } {
+  /** True for a part of the plane that is on the screen. */
+  private sees(left: number, top: number, w: number, h: number): boolean {
     const { x, y, scale } = this.view;
-    return { left: -x / scale, top: -y / scale, right: (this.size.w - x) / scale, bottom: (this.size.h - y) / scale };
+    if (left * scale + x > this.size.w || (left + w) * scale + x < 0) return false;
+    return top * scale + y <= this.size.h && (top + h) * scale + y >= 0;
+  }
+
+  private blocks(): Block[] {
+    return this.plane.blocks.filter(({ x, y, w, h }) => this.sees(x, y, w, h));
   }
 
   private links(): void {
     const { pen, plane, theme, view } = this;
-    const seen = this.seen();
     const curved = plane.links.length <= MOST_CURVES;
     pen.strokeStyle = theme.colours.line;
     for (const kind of ["value", "after"] as const) {
@@ -88,9 +92,8 @@ export class CanvasRenderer implements Renderer {
       for (const link of plane.links) {
         if (link.kind !== kind) continue;
         const [from, to] = [plane.blocks[link.from], plane.blocks[link.to]];
-        const [x1, y1, x2, y2] = [from.x + from.w, from.y + from.h / 2 + 8, to.x - 3, to.y + to.h / 2 + 8];
-        if (Math.max(x1, x2) < seen.left || Math.min(x1, x2) > seen.right) continue;
-        if (Math.max(y1, y2) < seen.top || Math.min(y1, y2) > seen.bottom) continue;
+        const [x1, y1, x2, y2] = [from.x + from.w, from.y + (from.h + plane.title) / 2, to.x - 3, to.y + (to.h + plane.title) / 2];
+        if (!this.sees(Math.min(x1, x2), Math.min(y1, y2), Math.abs(x2 - x1), Math.abs(y2 - y1))) continue;
         const bend = Math.max(12, (x2 - x1) / 2);
         pen.moveTo(x1, y1);
         if (curved) pen.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
@@ -104,21 +107,19 @@ export class CanvasRenderer implements Renderer {
   /** Names above blocks, as large on the screen at any scale, where there is room for them. */
   private titles(): void {
     const { pen, plane, theme, view, run } = this;
-    const seen = this.seen();
     pen.fillStyle = theme.colours.fg;
     pen.textAlign = "left";
     pen.textBaseline = "alphabetic";
-    const size = Math.min(22, Math.max(12, 11 / view.scale));
-    pen.font = `${size}px system-ui, sans-serif`;
-    for (const block of plane.blocks) {
-      if (block.x > seen.right || block.x + block.w < seen.left) continue;
-      if (block.y > seen.bottom || block.y + block.h < seen.top) continue;
+    const most = Math.min(plane.title * 0.75, Math.max(12, 12 / view.scale));
+    for (const block of this.blocks()) {
       const many = block.jobs.length > 1;
-      if (size > 20 && block.w * view.scale < 60) continue;
       if (!many && view.scale < 0.8) continue;
       const name = run.tasks[block.task]?.task ?? "";
       const title = many ? `${name} × ${count(block.jobs.length)}` : run.label(block.jobs[0]);
-      pen.fillText(shortened(title, 30), block.x, block.y + 16);
+      // A name may be half as wide again as its block; the neighbours leave that much room.
+      const size = Math.min(most, Math.max(12, (block.w * 1.5) / (title.length * 0.55)));
+      pen.font = `${size}px system-ui, sans-serif`;
+      pen.fillText(shortened(title, 30), block.x, block.y + plane.title * 0.75);
     }
   }
 
@@ -127,20 +128,17 @@ export class CanvasRenderer implements Renderer {
     const { pen, plane, theme, view, run } = this;
     const { state } = run.columns;
     const colour = theme.colours[STATES[code]];
-    const seen = this.seen();
-    const glyphs = SIDE * view.scale >= GLYPHS_FROM && (only !== DIM);
+    const glyphs = SIDE * view.scale >= GLYPHS_FROM && only !== DIM;
     pen.globalAlpha = only === DIM ? DIMMED : 1;
     pen.fillStyle = pen.strokeStyle = colour;
     pen.lineWidth = 1.5;
     const hollow = code === WAITING || code === SKIPPED || code === CANCELLED;
-    for (const block of plane.blocks) {
-      if (block.x > seen.right || block.x + block.w < seen.left) continue;
-      if (block.y > seen.bottom || block.y + block.h < seen.top) continue;
+    for (const block of this.blocks()) {
       for (const job of block.jobs) {
         if (state[job] !== code) continue;
         if (marked && (this.marks.jobs[job] === DIM) !== (only === DIM)) continue;
         const [x, y] = [plane.x[job], plane.y[job]];
-        if (x > seen.right || x + SIDE < seen.left || y > seen.bottom || y + SIDE < seen.top) continue;
+        if (!this.sees(x, y, SIDE, SIDE)) continue;
         if (hollow) pen.strokeRect(x + 1, y + 1, SIDE - 2, SIDE - 2);
         else if (code === FAILED) pen.fillRect(x - 1.5, y - 1.5, SIDE + 3, SIDE + 3);
         else pen.fillRect(x, y, SIDE, SIDE);
@@ -152,7 +150,6 @@ export class CanvasRenderer implements Renderer {
   private glyphs(code: number, colour: string): void {
     if (code !== FAILED && code !== RUNNING && code !== SKIPPED && code !== CANCELLED) return;
     const { pen, plane, run } = this;
-    const seen = this.seen();
     pen.fillStyle = colour;
     pen.font = "bold 10px system-ui, sans-serif";
     pen.textAlign = "center";
@@ -161,7 +158,7 @@ export class CanvasRenderer implements Renderer {
     for (let job = 0; job < run.jobs; job++) {
       if (run.columns.state[job] !== code) continue;
       const [x, y] = [plane.x[job], plane.y[job]];
-      if (x > seen.right || x + SIDE < seen.left || y > seen.bottom || y + SIDE < seen.top) continue;
+      if (!this.sees(x, y, SIDE, SIDE)) continue;
       if (this.marks.jobs.length && this.marks.jobs[job] === DIM) continue;
       pen.fillText(glyph, x + SIDE / 2, y + SIDE / 2 + 0.5);
     }

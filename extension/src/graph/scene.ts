@@ -12,6 +12,11 @@ export interface Rect {
 /** What can be selected in a graph. */
 export type Target = { job: number } | { task: number };
 
+/** The job that is the target; -1 when none is. */
+export function jobOf(target: Target | null): number {
+  return target && "job" in target ? target.job : -1;
+}
+
 export interface Box extends Rect {
   kind: "job" | "task" | "opened";
   task: number;

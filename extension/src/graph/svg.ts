@@ -43,7 +43,7 @@ export class SvgRenderer implements Renderer {
     );
     this.drawn = scene.boxes.map((box) => (box.kind === "job" ? this.job(box) : this.task(box)));
     const tip = s("path", { d: "M0 0 L8 4 L0 8 z", class: "elf-tip" });
-    const tips = { id: tipId, viewBox: "0 0 8 8", refX: 8, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
+    const tips = { id: tipId, viewBox: "0 0 8 8", refX: 8, refY: 4, markerUnits: "userSpaceOnUse", markerWidth: 9, markerHeight: 9, orient: "auto" };
     this.world = s("g", {}, ...this.lines, ...this.drawn.map(({ group }) => group));
     this.element = s("svg", { class: "elf-svg", "aria-hidden": "true" }, s("defs", {}, s("marker", tips, tip)), this.world);
     this.paint();
@@ -84,7 +84,7 @@ export class SvgRenderer implements Renderer {
     const parts = BAR_ORDER.map((code) => s("rect", { y: 45, height: 5, class: `elf-fill-${STATES[code]}` }));
     group.append(...parts);
     return () => {
-      const tallies = this.run.tallies.subarray(box.task * STATES.length, (box.task + 1) * STATES.length);
+      const tallies = this.run.talliesOf(box.task);
       const all = tallies.reduce((sum, number) => sum + number, 0) || 1;
       let x = 12;
       BAR_ORDER.forEach((code, index) => {
@@ -104,7 +104,7 @@ export class SvgRenderer implements Renderer {
       return cell;
     });
     group.append(...cells);
-    const tallies = this.run.tallies.subarray(box.task * STATES.length, (box.task + 1) * STATES.length);
+    const tallies = this.run.talliesOf(box.task);
     const rest = tallies.reduce((sum, number) => sum + number, 0) - box.jobs.length;
     if (rest > 0) {
       const more = `and ${count(rest)} more: choose all jobs`;
@@ -184,14 +184,14 @@ export class SvgRenderer implements Renderer {
 
 /** What a box shows of its jobs' states at its edge: the one that asks for most attention. */
 export function worst(run: Run, task: number): string {
-  const tallies = run.tallies.subarray(task * STATES.length, (task + 1) * STATES.length);
+  const tallies = run.talliesOf(task);
   const code = [FAILED, RUNNING, WAITING, CANCELLED, SKIPPED, DONE].find((code) => tallies[code] > 0);
   return stateName(code ?? WAITING);
 }
 
 /** `312 of 1 000 · ✗ 4 · ● 6`. */
 export function countsOf(run: Run, task: number): string {
-  const tallies = run.tallies.subarray(task * STATES.length, (task + 1) * STATES.length);
+  const tallies = run.talliesOf(task);
   const all = tallies.reduce((sum, number) => sum + number, 0);
   const parts = [`${count(tallies[DONE])} of ${count(all)} done`];
   if (tallies[FAILED]) parts.push(`${GLYPHS.failed} ${count(tallies[FAILED])}`);

@@ -28,7 +28,7 @@ export class Ask {
       question.confirm();
     }, "elf-button elf-yes");
     const keep = button(question.no, "Esc", () => this.close());
-    this.element = h("div", { class: "elf-ask", role: "group", "aria-label": question.words }, h("span", {}, question.words), confirm, keep);
+    this.element = h("div.elf-ask", { role: "group", "aria-label": question.words }, h("span", {}, question.words), confirm, keep);
     below.after(this.element);
     confirm.focus({ preventScroll: true });
   }

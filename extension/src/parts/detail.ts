@@ -2,7 +2,7 @@
 // selects, opens or scrolls there stays.
 
 import { magic, type Board, type Part } from "../board";
-import { button, focused, h, say } from "../dom";
+import { button, focused, h, say, region } from "../dom";
 import type { Attempt, Detail, Source, Verb } from "../messages";
 import { GLYPHS, count, duration, size, stateName } from "../run/words";
 import { heads } from "./tasks";
@@ -15,14 +15,14 @@ const MOST_NEIGHBOURS = 8;
 export class DetailPart implements Part {
   readonly element: HTMLElement;
   readonly output = new Output();
-  readonly head = h("div", { class: "elf-detail-head" });
-  private readonly time = h("span", { class: "elf-time" });
+  readonly head = h("div.elf-detail-head");
+  private readonly time = h("span.elf-time");
   private readonly sections = new Map<string, { key: string; element: HTMLElement }>();
   private detail: Detail | null = null;
   private job = -1;
 
   constructor(private readonly board: Board) {
-    this.element = h("section", { class: "elf-detail", "aria-label": "job", tabindex: -1 }, this.head);
+    this.element = h("section.elf-detail", { "aria-label": "job", tabindex: -1 }, this.head);
     this.element.hidden = true;
     for (const name of ["trace", "values", "attempts", "near", "source"]) {
       const element = h("div", { class: `elf-detail-${name}` });
@@ -80,9 +80,8 @@ export class DetailPart implements Part {
     const { run } = this.board;
     const { detail, job } = this;
     const state = run.columns.state[job];
-    const seconds = run.elapsed(job, this.board.now());
     // Ticks by itself: whatever else is in the head must not be made anew under a pointer.
-    say(this.time, Number.isFinite(seconds) ? duration(seconds) : "");
+    say(this.time, run.lasted(job, this.board.now()));
     const said = [detail?.reason, detail?.called_at, detail?.progress, detail?.progress_words, run.can];
     const key = JSON.stringify([job, state, run.columns.attempts[job], run.workerName(job), said]);
     if (this.head.dataset.key === key) return;
@@ -106,9 +105,9 @@ export class DetailPart implements Part {
       "div",
       { class: "elf-row" },
       h("span", { class: `elf-glyph elf-ink-${name}`, "aria-hidden": "true" }, GLYPHS[name]),
-      h("h3", { class: "elf-detail-title" }, run.label(job)),
+      h("h3.elf-detail-title", {}, run.label(job)),
       h("span", {}, name),
-      h("span", { class: "elf-actions" }, ...actions, button("Copy %elf", show, () => board.copy(show)), this.closer()),
+      h("span.elf-actions", {}, ...actions, button("Copy %elf", show, () => board.copy(show)), this.closer()),
     );
   }
 
@@ -128,14 +127,14 @@ export class DetailPart implements Part {
       detail?.revision ?? "",
     ].filter(Boolean);
     const reason = detail?.reason ? h("p", {}, detail.reason) : null;
-    return h("div", {}, reason, h("p", { class: "elf-muted elf-facts" }, this.time, h("span", {}, parts.join(" · "))));
+    return h("div", {}, reason, h("p.elf-muted.elf-facts", {}, this.time, h("span", {}, parts.join(" · "))));
   }
 
   private progress(): Made {
     const { progress, progress_words: words } = this.detail ?? {};
     if (progress === null || progress === undefined) return words ? h("p", {}, words) : null;
     const bar = h("progress", { max: 1, value: progress, "aria-label": "progress" });
-    return h("p", { class: "elf-row" }, bar, ` ${Math.round(progress * 100)} % ${words ?? ""}`);
+    return h("p.elf-row", {}, bar, ` ${Math.round(progress * 100)} % ${words ?? ""}`);
   }
 
   /** The edges of the graph in words: what a screen reader gets of them. */
@@ -157,7 +156,7 @@ export class DetailPart implements Part {
       button(board.run.label(job), `open ${board.run.label(job)}`, () => board.select({ job }, true), "elf-quiet"),
     );
     const rest = jobs.length - shown.length;
-    return h("p", { class: "elf-row" }, `${words} `, ...buttons, rest > 0 ? `and ${count(rest)} more` : "");
+    return h("p.elf-row", {}, `${words} `, ...buttons, rest > 0 ? `and ${count(rest)} more` : "");
   }
 
   private sources(sources: readonly Source[], revision: string): Made {
@@ -167,8 +166,8 @@ export class DetailPart implements Part {
       const { cell_id: cell } = source;
       const { host } = this.board;
       const go = cell && host.reveal ? button("Go to the cell", source.label, () => host.reveal?.(cell), "elf-quiet") : null;
-      const text = h("pre", { class: "elf-trace", tabindex: 0, role: "region", "aria-label": `source, ${source.label}` }, numbered.join(""));
-      return [h("p", { class: "elf-row elf-muted" }, source.label, go), text];
+      const text = h("pre.elf-trace", region(`source, ${source.label}`), numbered.join(""));
+      return [h("p.elf-row.elf-muted", {}, source.label, go), text];
     });
     return h("details", {}, h("summary", {}, `source${revision ? `, ${revision}` : ""}`), ...parts);
   }
@@ -190,7 +189,7 @@ function valuesOf({ arguments: values, result, size: bytes }: Detail): Made {
   const row = (name: string, value: string) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, h("code", {}, value)));
   const rows = values.map(([name, value]) => row(name, value));
   if (result) rows.push(row(bytes ? `result, ${size(bytes)}` : "result", result));
-  return h("table", { class: "elf-values", tabindex: -1 }, h("caption", { class: "elf-unseen" }, "arguments and result"), h("tbody", {}, ...rows));
+  return h("table.elf-values", { tabindex: -1 }, h("caption.elf-unseen", {}, "arguments and result"), h("tbody", {}, ...rows));
 }
 
 function attemptsOf(attempts: readonly Attempt[]): Made {
@@ -199,6 +198,6 @@ function attemptsOf(attempts: readonly Attempt[]): Made {
     const time = seconds === null || seconds === undefined ? "" : duration(seconds);
     return h("tr", {}, h("th", { scope: "row" }, String(number)), ...[outcome, worker, time, error ?? ""].map((text) => h("td", {}, text)));
   });
-  const caption = h("caption", { class: "elf-unseen" }, "attempts");
-  return h("table", { class: "elf-values" }, caption, h("thead", {}, heads("attempt", "outcome", "worker", "time", "error")), h("tbody", {}, ...rows));
+  const caption = h("caption.elf-unseen", {}, "attempts");
+  return h("table.elf-values", {}, caption, h("thead", {}, heads("attempt", "outcome", "worker", "time", "error")), h("tbody", {}, ...rows));
 }

@@ -1,7 +1,7 @@
 // Equal failures together: what went wrong, how often, and the first one's traceback.
 
 import { magic, type Board, type Part } from "../board";
-import { button, h } from "../dom";
+import { SEEN_ONLY, button, h } from "../dom";
 import type { Group } from "../messages";
 import { count } from "../run/words";
 import { traceback } from "./traceback";
@@ -9,7 +9,7 @@ import { traceback } from "./traceback";
 const MOST = 5;
 
 export class Failures implements Part {
-  readonly element = h("div", { class: "elf-failures" });
+  readonly element = h("div.elf-failures");
   private shown: readonly Group[] = [];
   private keys: string[] = [];
 
@@ -28,7 +28,7 @@ export class Failures implements Part {
     const opened = new Map([...this.element.children].map((child, index) => [this.keys[index], child]));
     const blocks = top.map((group, index) => opened.get(keys[index]) ?? this.block(group, index));
     const rest = groups.length - top.length;
-    const more = h("p", { class: "elf-muted" }, `and ${count(rest)} more kinds of failure: `, h("code", {}, magic(this.board, "show")));
+    const more = h("p.elf-muted", {}, `and ${count(rest)} more kinds of failure: `, h("code", {}, magic(this.board, "show")));
     this.keys = keys;
     this.element.replaceChildren(...blocks, ...(rest > 0 ? [more] : []));
   }
@@ -36,17 +36,17 @@ export class Failures implements Part {
   private block(group: Group, index: number): HTMLElement {
     const { board } = this;
     const [first] = group.jobs;
-    const element = h("details", { class: "elf-failure" });
+    const element = h("details.elf-failure");
     element.open = index === 0;
     const summary = h(
       "summary",
       {},
-      h("span", { class: "elf-ink-failed", "aria-hidden": "true" }, "✗ "),
+      h("span.elf-ink-failed", SEEN_ONLY, "✗ "),
       h("strong", {}, group.title),
       " ",
-      h("span", { class: "elf-error" }, group.error),
+      h("span.elf-error", {}, group.error),
     );
-    const actions = h("p", { class: "elf-row" });
+    const actions = h("p.elf-row");
     if (first !== undefined) {
       const label = `Open ${board.run.label(first)}`;
       actions.append(button(label, magic(board, "show", first), () => board.select({ job: first }, true)));

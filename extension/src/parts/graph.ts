@@ -1,16 +1,16 @@
 // The graph: which way of drawing it, and what is marked in it.
 
 import type { Board, Part } from "../board";
-import { button, focused, h } from "../dom";
+import { SEEN_ONLY, button, focused, h } from "../dom";
 import { CanvasRenderer } from "../graph/canvas";
 import { dotOf, placeByOwn, placeByPlain } from "../graph/dot";
 import type { Engine } from "../graph/engine";
 import { sceneOfJobs, sceneOfTasks, tasksFrom } from "../graph/grouping";
 import { DIM, NORMAL, PATH, SELECTED, UNMARKED, type Marks, type Renderer, type Way } from "../graph/renderer";
-import { MOST_EACH, type Scene, type Target } from "../graph/scene";
+import { MOST_EACH, jobOf, type Scene, type Target } from "../graph/scene";
 import { Stage } from "../graph/stage";
 import { SvgRenderer } from "../graph/svg";
-import { duration, stateName } from "../run/words";
+import { stateName } from "../run/words";
 
 /** Boxes that Graphviz lays out well within its time; more go to the layout of our own. */
 const MOST_BOXES = 400;
@@ -57,9 +57,9 @@ export class GraphPart implements Part {
       button("+", "zoom in: +", () => this.stage.zoom(1.4), "elf-quiet"),
       button("Fit", "see all of it: 0", () => this.stage.fit(), "elf-quiet"),
     ];
-    const choice = h("span", { class: "elf-choice", role: "group", "aria-label": "graph" }, ...this.modes.map(([, b]) => b));
-    const bar = h("div", { class: "elf-toolbar" }, choice, this.legend(), h("span", { class: "elf-actions" }, ...zooms));
-    this.element = h("div", { class: "elf-section" }, bar, this.window);
+    const choice = h("span.elf-choice", { role: "group", "aria-label": "graph" }, ...this.modes.map(([, b]) => b));
+    const bar = h("div.elf-toolbar", {}, choice, this.legend(), h("span.elf-actions", {}, ...zooms));
+    this.element = h("div.elf-section", {}, bar, this.window);
     void this.show(false);
   }
 
@@ -73,9 +73,9 @@ export class GraphPart implements Part {
     return h(
       "span",
       { class: "elf-legend" },
-      h("span", { class: "elf-line-value", "aria-hidden": "true" }),
+      h("span.elf-line-value", SEEN_ONLY),
       "needs the value",
-      h("span", { class: "elf-line-after", "aria-hidden": "true" }),
+      h("span.elf-line-after", SEEN_ONLY),
       "only comes after",
     );
   }
@@ -117,7 +117,7 @@ export class GraphPart implements Part {
     // Opened boxes make room downward, never take it away from under a reader.
     if (!keep || height > this.window.clientHeight) this.window.style.height = `${Math.round(height)}px`;
     this.renderer = renderer;
-    this.window.dataset.drawn = this.scene ? this.mode : "canvas";
+    this.window.setAttribute("data-drawn", this.scene ? this.mode : "canvas");
     this.stage.show(renderer, keep);
     renderer.mark(this.marks);
   }
@@ -141,9 +141,8 @@ export class GraphPart implements Part {
   words(target: Target): string {
     const { run } = this.board;
     if ("task" in target) return run.taskTitle(target.task);
-    const seconds = run.elapsed(target.job, this.board.now());
     const parts = [run.label(target.job), stateName(run.columns.state[target.job]), run.workerName(target.job)];
-    return [...parts, Number.isFinite(seconds) ? duration(seconds) : ""].filter(Boolean).join(", ");
+    return [...parts, run.lasted(target.job, this.board.now())].filter(Boolean).join(", ");
   }
 
   /** Opens or closes a task's box in its place. */
@@ -202,7 +201,7 @@ export class GraphPart implements Part {
     const { selected, run } = this.board;
     if (!this.renderer) return;
     const first: Target = this.mode === "tasks" ? { task: 0 } : { job: 0 };
-    const linked = selected && "job" in selected && this.mode === "jobs" ? this.linked(selected.job, way) : null;
+    const linked = this.mode === "jobs" ? this.linked(jobOf(selected), way) : null;
     const next = selected ? (linked ?? this.renderer.beside(selected, way)) : run.jobs ? first : null;
     if (!next) return;
     this.board.select(next, false);
@@ -211,7 +210,7 @@ export class GraphPart implements Part {
 
   private linked(job: number, way: Way): Target | null {
     const { run } = this.board;
-    if (way !== "left" && way !== "right") return null;
+    if (job < 0 || (way !== "left" && way !== "right")) return null;
     const near = way === "left" ? [...run.valueParents(job), ...run.afterParents(job)] : run.childrenOf(job);
     return near.length ? { job: near[0] } : null;
   }

@@ -1,10 +1,11 @@
 // All jobs as a list. Only the rows that are seen exist, so ten thousand cost no more than twenty.
 
 import type { Board, Part } from "../board";
-import { button, h, say } from "../dom";
+import { SEEN_ONLY, button, h, say } from "../dom";
+import { jobOf } from "../graph/scene";
 import { STATES } from "../messages";
 import { ALL, matching, type Filter } from "../run/filters";
-import { GLYPHS, FAILED, count, duration, stateName } from "../run/words";
+import { GLYPHS, FAILED, count, stateName } from "../run/words";
 
 const ROW = 26;
 const SPARE = 6;
@@ -26,8 +27,8 @@ export class JobList implements Part {
   readonly search: HTMLInputElement;
   filter: Filter = ALL;
   jobs: Int32Array;
-  private readonly inner = h("div", { class: "elf-list-inner", role: "presentation" });
-  private readonly none = h("p", { class: "elf-muted elf-none" }, "no job matches");
+  private readonly inner = h("div.elf-list-inner", { role: "presentation" });
+  private readonly none = h("p.elf-muted.elf-none", {}, "no job matches");
   private readonly chips: [number, HTMLButtonElement][];
   private readonly rows: Row[] = [];
   private version = -1;
@@ -48,11 +49,11 @@ export class JobList implements Part {
       oninput: () => board.setFilter({ ...this.filter, words: this.search.value }),
     });
     this.chips = [-1, ...STATES.keys()].map((code) => [code, this.chip(code)]);
-    const chips = h("span", { class: "elf-choice", role: "group", "aria-label": "state" }, ...this.chips.map(([, chip]) => chip));
-    this.list = h("div", { class: "elf-list", role: "listbox", tabindex: 0, "aria-label": "jobs" }, this.inner);
+    const chips = h("span.elf-choice", { role: "group", "aria-label": "state" }, ...this.chips.map(([, chip]) => chip));
+    this.list = h("div.elf-list", { role: "listbox", tabindex: 0, "aria-label": "jobs" }, this.inner);
     this.list.addEventListener("scroll", () => this.draw());
     this.list.addEventListener("click", (event) => this.click(event));
-    this.element = h("div", { class: "elf-jobs" }, h("div", { class: "elf-toolbar" }, chips, this.search), this.list, this.none);
+    this.element = h("div.elf-jobs", {}, h("div.elf-toolbar", {}, chips, this.search), this.list, this.none);
     this.update();
   }
 
@@ -132,8 +133,7 @@ export class JobList implements Part {
       row.element.hidden = index >= amount;
       if (index < amount) this.fill(row, first + index);
     });
-    const { selected } = this.board;
-    const shown = selected && "job" in selected && rows.find(({ element }) => !element.hidden && element.ariaSelected === "true");
+    const shown = rows.find(({ element }) => !element.hidden && element.ariaSelected === "true");
     if (shown) this.list.setAttribute("aria-activedescendant", shown.element.id);
     else this.list.removeAttribute("aria-activedescendant");
   }
@@ -146,7 +146,7 @@ export class JobList implements Part {
     element.dataset.job = String(job);
     element.style.transform = `translateY(${position * ROW}px)`;
     element.id = `elf-${this.board.view}-${job}`;
-    element.ariaSelected = String(!!selected && "job" in selected && selected.job === job);
+    element.ariaSelected = String(jobOf(selected) === job);
     element.setAttribute("aria-setsize", String(this.jobs.length));
     element.setAttribute("aria-posinset", String(position + 1));
     if (row.glyph.dataset.state !== name) {
@@ -159,8 +159,7 @@ export class JobList implements Part {
     const attempts = run.columns.attempts[job];
     const worker = run.workerName(job);
     say(row.worker, attempts > 1 ? `${worker}${worker ? ", " : ""}attempt ${attempts}` : worker);
-    const seconds = run.elapsed(job, this.board.now());
-    say(row.time, Number.isFinite(seconds) ? duration(seconds) : "");
+    say(row.time, run.lasted(job, this.board.now()));
   }
 
   /** Where in the list the job stands; -1 when it is filtered out. */
@@ -180,8 +179,7 @@ export class JobList implements Part {
 
   /** The next job of the list, or the nearest when none is selected. */
   beside(by: number): number {
-    const { selected } = this.board;
-    const at = selected && "job" in selected ? this.positionOf(selected.job) : -1;
+    const at = this.positionOf(jobOf(this.board.selected));
     if (!this.jobs.length) return -1;
     if (at < 0) return this.jobs[by > 0 ? 0 : this.jobs.length - 1];
     return this.jobs[Math.min(this.jobs.length - 1, Math.max(0, at + by))];
@@ -193,11 +191,11 @@ export class JobList implements Part {
 }
 
 function made(): Row {
-  const glyph = h("span", { class: "elf-glyph", "aria-hidden": "true" });
-  const label = h("span", { class: "elf-label" });
-  const state = h("span", { class: "elf-word" });
-  const worker = h("span", { class: "elf-worker" });
-  const time = h("span", { class: "elf-time" });
-  const element = h("div", { class: "elf-job", role: "option" }, glyph, label, state, worker, time);
+  const glyph = h("span.elf-glyph", SEEN_ONLY);
+  const label = h("span.elf-label");
+  const state = h("span.elf-word");
+  const worker = h("span.elf-worker");
+  const time = h("span.elf-time");
+  const element = h("div.elf-job", { role: "option" }, glyph, label, state, worker, time);
   return { element, glyph, label, state, worker, time };
 }

@@ -1,6 +1,6 @@
 // What the open job prints and displays, as it comes.
 
-import { h } from "../dom";
+import { h, region } from "../dom";
 import type { Printed, Said } from "../messages";
 import { overwritten, pieces, type Ink } from "../run/ansi";
 import { count } from "../run/words";
@@ -24,8 +24,8 @@ export class Output {
   private ink: Record<string, Ink> = {};
 
   constructor() {
-    this.log = h("div", { class: "elf-log", tabindex: 0, role: "region", "aria-label": "output" });
-    this.element = h("section", { class: "elf-output" }, h("h3", {}, "output"), this.log);
+    this.log = h("div.elf-log", region("output"));
+    this.element = h("section.elf-output", {}, h("h3", {}, "output"), this.log);
     this.element.hidden = true;
   }
 
@@ -54,7 +54,7 @@ export class Output {
   }
 
   private remark(words: string): void {
-    this.log.append(h("div", { class: "elf-muted" }, words));
+    this.log.append(h("div.elf-muted", {}, words));
   }
 
   private show(piece: Said): void {
@@ -101,19 +101,19 @@ export function display({ text = "", bundle = {} }: Said): HTMLElement {
   const image = IMAGES.find((mime) => bundle[mime]);
   if (image) {
     const data = bundle[image].replace(/\s/g, "");
-    return h("img", { class: "elf-figure", src: `data:${image};base64,${data}`, alt: text || "figure" });
+    return h("img.elf-figure", { src: `data:${image};base64,${data}`, alt: text || "figure" });
   }
   const drawing = bundle["image/svg+xml"];
   // As an image even an SVG can neither run a script nor load anything.
   if (drawing) {
-    return h("img", { class: "elf-figure", src: `data:image/svg+xml,${encodeURIComponent(drawing)}`, alt: text || "figure" });
+    return h("img.elf-figure", { src: `data:image/svg+xml,${encodeURIComponent(drawing)}`, alt: text || "figure" });
   }
   if (bundle["text/html"]) return framed(bundle["text/html"], text);
-  return h("pre", { class: "elf-print" }, ...pieces(text || (bundle["text/plain"] ?? "")).pieces.map(({ text }) => text));
+  return h("pre.elf-print", {}, ...pieces(text || (bundle["text/plain"] ?? "")).pieces.map(({ text }) => text));
 }
 
 function framed(html: string, title: string): HTMLElement {
-  const frame = h("iframe", { class: "elf-frame", sandbox: "allow-same-origin", title: title || "what the job displayed" });
+  const frame = h("iframe.elf-frame", { sandbox: "allow-same-origin", title: title || "what the job displayed" });
   const style = "body{margin:4px;font:13px system-ui,sans-serif;color:#111;background:#fff}";
   const table = "table{border-collapse:collapse}td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}";
   // Links lead nowhere: new windows are forbidden to the frame.

@@ -1,7 +1,7 @@
 // The first line of a board: how the run stands, for how long, and what can be done with all of it.
 
 import { magic, type Board, type Part } from "../board";
-import { button, h, say } from "../dom";
+import { SEEN_ONLY, button, h, say } from "../dom";
 import type { Verb } from "../messages";
 import { GLYPHS, count, elapsed, left } from "../run/words";
 
@@ -11,11 +11,11 @@ export class StateLine implements Part {
   readonly element: HTMLElement;
   /** Below it what is asked about the whole run appears. */
   readonly row: HTMLElement;
-  private readonly glyph = h("span", { class: "elf-glyph", "aria-hidden": "true" });
-  private readonly word = h("span", { class: "elf-outcome" });
-  private readonly numbers = h("span", { class: "elf-numbers" });
-  private readonly time = h("span", { class: "elf-time" });
-  private readonly notes = h("div", { class: "elf-notes" });
+  private readonly glyph = h("span.elf-glyph", SEEN_ONLY);
+  private readonly word = h("span.elf-outcome");
+  private readonly numbers = h("span.elf-numbers");
+  private readonly time = h("span.elf-time");
+  private readonly notes = h("div.elf-notes");
   private readonly buttons: [Verb, HTMLButtonElement][];
   private notesOf = "";
 
@@ -25,10 +25,10 @@ export class StateLine implements Part {
       verb,
       button(VERBS[verb], magic(board, verb), () => board.act(verb, [], this.row)),
     ]);
-    const name = h("span", { class: "elf-flow" }, "flow ", h("strong", {}, board.run.reference));
-    const state = h("span", { class: "elf-state" }, this.glyph, this.word);
-    const actions = h("span", { class: "elf-actions" }, ...this.buttons.map(([, button]) => button));
-    this.row = h("div", { class: "elf-stateline" }, name, state, this.numbers, this.time, actions);
+    const name = h("span.elf-flow", {}, "flow ", h("strong", {}, board.run.reference));
+    const state = h("span.elf-state", {}, this.glyph, this.word);
+    const actions = h("span.elf-actions", {}, ...this.buttons.map(([, button]) => button));
+    this.row = h("div.elf-stateline", {}, name, state, this.numbers, this.time, actions);
     this.element = h("div", {}, this.row, this.notes);
     this.update();
   }
@@ -73,7 +73,7 @@ export class StateLine implements Part {
     const next = steps.map(([why, words]) =>
       h("p", {}, `${why} `, h("code", {}, words), " ", button("Copy", words, () => this.board.copy(words), "elf-quiet")),
     );
-    const rest = remarks.length ? h("p", { class: "elf-muted" }, remarks.join(" · ")) : null;
+    const rest = remarks.length ? h("p.elf-muted", {}, remarks.join(" · ")) : null;
     this.notes.replaceChildren(...said, ...next, ...(rest ? [rest] : []));
   }
 }

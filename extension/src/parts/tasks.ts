@@ -1,7 +1,7 @@
 // A bar for each task, with its counts in words.
 
 import type { Board, Part } from "../board";
-import { button, h, say } from "../dom";
+import { SEEN_ONLY, button, h, say } from "../dom";
 import { STATES } from "../messages";
 import { BAR_ORDER } from "../graph/svg";
 import { GLYPHS, FAILED, RUNNING, WAITING, DONE, SKIPPED, CANCELLED, count } from "../run/words";
@@ -20,11 +20,11 @@ export class TaskRows implements Part {
       h(
         "table",
         { class: "elf-tasks" },
-        h("caption", { class: "elf-unseen" }, "jobs of each task"),
-        h("thead", { class: "elf-unseen" }, heads("task", "progress", "done", "others")),
+        h("caption.elf-unseen", {}, "jobs of each task"),
+        h("thead.elf-unseen", {}, heads("task", "progress", "done", "others")),
         h("tbody", {}, ...lines),
       );
-    this.element = h("div", { class: "elf-section" }, table(rows.slice(0, MOST)));
+    this.element = h("div.elf-section", {}, table(rows.slice(0, MOST)));
     if (rows.length > MOST) {
       const summary = h("summary", {}, `${count(rows.length - MOST)} more tasks`);
       this.element.append(h("details", {}, summary, table(rows.slice(MOST))));
@@ -36,19 +36,19 @@ export class TaskRows implements Part {
     const { board } = this;
     const { task: name, doc } = board.run.tasks[task];
     const parts = BAR_ORDER.map((code) => h("span", { class: `elf-fill-${STATES[code]}` }));
-    const bar = h("div", { class: "elf-bar", "aria-hidden": "true" }, ...parts);
-    const done = h("td", { class: "elf-count" });
-    const told = h("td", { class: "elf-told" });
+    const bar = h("div.elf-bar", SEEN_ONLY, ...parts);
+    const done = h("td.elf-count");
+    const told = h("td.elf-told");
     const title = doc ? `${board.run.taskTitle(task)}: ${doc}` : board.run.taskTitle(task);
     const choose = button(name, title, () => board.select({ task }, true), "elf-quiet elf-task");
     this.rows.push({ done, told, parts, task });
-    return h("tr", {}, h("th", { scope: "row" }, choose), h("td", { class: "elf-barcell" }, bar), done, told);
+    return h("tr", {}, h("th", { scope: "row" }, choose), h("td.elf-barcell", {}, bar), done, told);
   }
 
   update(): void {
-    const { tallies } = this.board.run;
+    const { run } = this.board;
     for (const { done, told, parts, task } of this.rows) {
-      const own = tallies.subarray(task * STATES.length, (task + 1) * STATES.length);
+      const own = run.talliesOf(task);
       const all = own.reduce((sum, number) => sum + number, 0);
       BAR_ORDER.forEach((code, index) => (parts[index].style.width = `${all ? (100 * own[code]) / all : 0}%`));
       say(done, `${count(own[DONE])} of ${count(all)}`);
@@ -63,7 +63,7 @@ export class TaskRows implements Part {
   private tally(code: number, number: number): HTMLElement {
     const name = STATES[code];
     const glyph = h("span", { class: `elf-ink-${name}`, "aria-hidden": "true" }, GLYPHS[name]);
-    return h("span", { class: "elf-tally" }, glyph, ` ${count(number)} ${name}`);
+    return h("span.elf-tally", {}, glyph, ` ${count(number)} ${name}`);
   }
 }
 

@@ -19,8 +19,8 @@ interface Span {
 
 export class Timeline implements Part {
   readonly element: HTMLDetailsElement;
-  private readonly canvas = h("canvas", { class: "elf-timeline", role: "img" });
-  private readonly box = h("div", { class: "elf-timeline-box" }, this.canvas);
+  private readonly canvas = h("canvas.elf-timeline", { role: "img" });
+  private readonly box = h("div.elf-timeline-box", {}, this.canvas);
   private readonly pen: CanvasRenderingContext2D | null;
   private readonly watcher: ResizeObserver | null;
   private drawnAt = 0;
@@ -28,7 +28,7 @@ export class Timeline implements Part {
 
   constructor(private readonly board: Board) {
     this.pen = this.canvas.getContext("2d");
-    this.element = h("details", { class: "elf-section elf-fold" }, h("summary", {}, "timeline"), this.box);
+    this.element = h("details.elf-section.elf-fold", {}, h("summary", {}, "timeline"), this.box);
     this.element.addEventListener("toggle", () => this.draw());
     this.canvas.addEventListener("click", (event) => this.click(event));
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));

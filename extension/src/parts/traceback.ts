@@ -1,10 +1,10 @@
 // A traceback, its lines coloured by what they are.
 
-import { h } from "../dom";
+import { h, region } from "../dom";
 import type { Line } from "../messages";
 
 export function traceback(lines: readonly Line[], label: string): HTMLElement {
   const rows = lines.map(({ kind, text }) => h("span", { class: `elf-trace-${kind}` }, `${text}\n`));
   // Reached by keyboard, because it may be wider than its box and scrolls by itself.
-  return h("pre", { class: "elf-trace", tabindex: 0, role: "region", "aria-label": label }, ...rows);
+  return h("pre.elf-trace", region(label), ...rows);
 }

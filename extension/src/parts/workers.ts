@@ -1,7 +1,7 @@
 // The workers there are and what they do now; told only while this is open.
 
 import type { Board, Part } from "../board";
-import { h } from "../dom";
+import { h, region } from "../dom";
 import type { WorkerNow } from "../messages";
 import { elapsed, size } from "../run/words";
 import { heads } from "./tasks";
@@ -12,16 +12,16 @@ const SILENT_S = 15;
 export class Workers implements Part {
   readonly element: HTMLDetailsElement;
   private readonly body = h("tbody");
-  private readonly none = h("p", { class: "elf-muted" }, "no worker is there");
+  private readonly none = h("p.elf-muted", {}, "no worker is there");
   private readonly table: HTMLElement;
   private key = "";
 
   constructor(private readonly board: Board) {
-    const caption = h("caption", { class: "elf-unseen" }, "workers");
+    const caption = h("caption.elf-unseen", {}, "workers");
     const head = h("thead", {}, heads("worker", "job", "CPU", "memory", "heard"));
-    this.table = h("table", { class: "elf-values elf-workers", hidden: true }, caption, head, this.body);
-    const box = h("div", { class: "elf-wide", tabindex: 0, role: "region", "aria-label": "workers" }, this.table, this.none);
-    this.element = h("details", { class: "elf-section elf-fold" }, h("summary", {}, "workers"), box);
+    this.table = h("table.elf-values.elf-workers", { hidden: true }, caption, head, this.body);
+    const box = h("div.elf-wide", region("workers"), this.table, this.none);
+    this.element = h("details.elf-section.elf-fold", {}, h("summary", {}, "workers"), box);
     this.element.addEventListener("toggle", () => this.ask());
   }
 
@@ -47,7 +47,7 @@ export class Workers implements Part {
 }
 
 function row({ name, host, pool, running, memory, cpu, heard_s: heard = 0 }: WorkerNow): HTMLElement {
-  const where = h("span", { class: "elf-muted" }, [host, pool].filter(Boolean).join(", "));
+  const where = h("span.elf-muted", {}, [host, pool].filter(Boolean).join(", "));
   const cells = [
     running || "idle",
     cpu ? `${Math.round(cpu * 100)} %` : "",

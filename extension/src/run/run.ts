@@ -2,7 +2,7 @@
 
 import { STATES, type Group, type Head, type Patch, type Snapshot, type Task, type Verb } from "../messages";
 import { patchColumns, snapshotColumns, type Bytes, type Columns } from "./columns";
-import { DONE, FAILED, RUNNING, WAITING, reference } from "./words";
+import { DONE, FAILED, RUNNING, WAITING, duration, reference } from "./words";
 
 /** Parents or children of all jobs: those of job j are list[starts[j]] to list[starts[j + 1] - 1]. */
 export interface Adjacency {
@@ -120,6 +120,11 @@ export class Run {
     return reference(this.flow, this.number);
   }
 
+  /** How many jobs of the task are in each state. */
+  talliesOf(task: number): Int32Array {
+    return this.tallies.subarray(task * STATES.length, (task + 1) * STATES.length);
+  }
+
   label(job: number): string {
     return `${this.tasks[this.columns.task[job]]?.task ?? "job"}[${this.columns.number[job]}]`;
   }
@@ -139,6 +144,12 @@ export class Run {
     const { started, ended, state } = this.columns;
     if (state[job] === RUNNING) return now - started[job];
     return ended[job] - started[job];
+  }
+
+  /** The same in words; empty before it has begun. */
+  lasted(job: number, now: number): string {
+    const seconds = this.elapsed(job, now);
+    return Number.isFinite(seconds) ? duration(seconds) : "";
   }
 
   valueParents(job: number): Int32Array {
