@@ -272,7 +272,7 @@ export class BoardView implements Board {
   }
 
   private failure(by: number): void {
-    const { state } = this.run.columns;
+    const { state } = this.run.perJob;
     const { selected, run } = this;
     const from = jobOf(selected) >= 0 ? jobOf(selected) : by > 0 ? -1 : run.jobs;
     for (let step = 1; step <= run.jobs; step++) {
@@ -289,14 +289,14 @@ export class BoardView implements Board {
     const { selected, run } = this;
     if (!run.can.includes(verb)) return;
     const job = jobOf(selected);
-    const own = job >= 0 && verbsOf(STATES[run.columns.state[job]]).includes(verb);
+    const own = job >= 0 && verbsOf(STATES[run.perJob.state[job]]).includes(verb);
     if (own) this.act(verb, [job], this.opened === job ? this.detail.head : this.jobs.element);
     else if (this.stateLine.offers(verb)) this.act(verb, [], this.stateLine.row);
   }
 
   private copySelected(): void {
     const job = jobOf(this.selected);
-    this.copy(magic(this, job >= 0 && this.run.columns.state[job] === FAILED ? "logs" : "show", job));
+    this.copy(magic(this, job >= 0 && this.run.perJob.state[job] === FAILED ? "logs" : "show", job));
   }
 
   /** One step out: of a question, of the help, of a field, and then of the board. */

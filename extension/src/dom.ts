@@ -3,40 +3,39 @@
 type Child = Node | string | null | undefined | false;
 type Properties = Record<string, string | number | boolean | null | undefined | ((event: never) => void)>;
 
-function dress(element: Element, properties: Properties): void {
+function made<E extends Element>(element: E, classes: string[], properties: Properties, children: Child[]): E {
+  if (classes.length) element.setAttribute("class", classes.join(" "));
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
     if (typeof value === "function") element.addEventListener(name.slice(2), value as EventListener);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
+  for (const child of children) if (child) element.append(child);
+  return element;
 }
 
-type Tag = keyof HTMLElementTagNameMap;
-type Named<S extends string> = S extends `${infer T extends Tag}.${string}` ? T : S extends Tag ? S : never;
+type Named<S extends string, Tag extends string> = S extends `${infer T extends Tag}.${string}` ? T : S extends Tag ? S : never;
+type Html = keyof HTMLElementTagNameMap;
+type Svg = keyof SVGElementTagNameMap;
 
 /** `h("p.elf-muted", { title: "…" }, "text")`. */
-export function h<S extends Tag | `${Tag}.${string}`>(
+export function h<S extends Html | `${Html}.${string}`>(
   selector: S,
   properties: Properties = {},
   ...children: Child[]
-): HTMLElementTagNameMap[Named<S>] {
+): HTMLElementTagNameMap[Named<S, Html>] {
   const [tag, ...classes] = selector.split(".");
-  const element = document.createElement(tag as Named<S>);
-  element.className = classes.join(" ");
-  dress(element, properties);
-  for (const child of children) if (child) element.append(child);
-  return element;
+  return made(document.createElement(tag as Named<S, Html>), classes, properties, children);
 }
 
-export function s<K extends keyof SVGElementTagNameMap>(
-  tag: K,
+export function s<S extends Svg | `${Svg}.${string}`>(
+  selector: S,
   properties: Properties = {},
   ...children: Child[]
-): SVGElementTagNameMap[K] {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  dress(element, properties);
-  for (const child of children) if (child) element.append(child);
-  return element;
+): SVGElementTagNameMap[Named<S, Svg>] {
+  const [tag, ...classes] = selector.split(".");
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag as Named<S, Svg>);
+  return made(element, classes, properties, children);
 }
 
 export function button(words: string, title: string, onclick: () => void, className = "elf-button"): HTMLButtonElement {

@@ -32,7 +32,7 @@ export interface Plane {
 }
 
 function edgesOf(run: Run): Edges {
-  const { valueParents, afterParents } = run.columns;
+  const { valueParents, afterParents } = run.perJob;
   const from = new Int32Array(valueParents.length + afterParents.length);
   const to = new Int32Array(from.length);
   let length = 0;
@@ -52,7 +52,7 @@ export function blocksOf(run: Run): { blockOf: Int32Array; blocks: number } {
   for (const job of topological(run.jobs, edges)) {
     const above = new Set<number>();
     for (let at = parents.starts[job]; at < parents.starts[job + 1]; at++) above.add(blockOf[parents.list[at]]);
-    const key = `${run.columns.task[job]}:${[...above].sort((a, b) => a - b).join()}`;
+    const key = `${run.perJob.task[job]}:${[...above].sort((a, b) => a - b).join()}`;
     let block = known.get(key);
     if (block === undefined) known.set(key, (block = known.size));
     blockOf[job] = block;
@@ -72,7 +72,7 @@ export function planeOf(run: Run): Plane {
     const columns = own.length > 3 ? columnsOf(own.length) : 1;
     const rows = Math.ceil(own.length / columns);
     const w = Math.max(columns * STEP, own.length > 3 ? 6 * STEP : STEP);
-    blocks.push({ task: run.columns.task[own[0]], jobs: own, columns, x: 0, y: 0, w, h: rows * STEP + title });
+    blocks.push({ task: run.perJob.task[own[0]], jobs: own, columns, x: 0, y: 0, w, h: rows * STEP + title });
   }
   const links = linksBetween(run, blockOf, amount);
   const placed = layered(

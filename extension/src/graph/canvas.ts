@@ -126,7 +126,7 @@ export class CanvasRenderer implements Renderer {
   /** All cells of a state: `only` DIM draws those that stand back, -1 the others. */
   private cells(code: number, only: number, marked: boolean): void {
     const { pen, plane, theme, view, run } = this;
-    const { state } = run.columns;
+    const { state } = run.perJob;
     const colour = theme.colours[STATES[code]];
     const glyphs = SIDE * view.scale >= GLYPHS_FROM && only !== DIM;
     pen.globalAlpha = only === DIM ? DIMMED : 1;
@@ -156,7 +156,7 @@ export class CanvasRenderer implements Renderer {
     pen.textBaseline = "middle";
     const glyph = GLYPHS[STATES[code]];
     for (let job = 0; job < run.jobs; job++) {
-      if (run.columns.state[job] !== code) continue;
+      if (run.perJob.state[job] !== code) continue;
       const [x, y] = [plane.x[job], plane.y[job]];
       if (!this.sees(x, y, SIDE, SIDE)) continue;
       if (this.marks.jobs.length && this.marks.jobs[job] === DIM) continue;

@@ -5,7 +5,7 @@ import { jobBox, openedBox, taskBox, type Link, type Scene } from "./scene";
 
 /** Calls `tell` for every edge: parent, child, and whether the child needs the parent's value. */
 export function eachEdge(run: Run, tell: (parent: number, child: number, kind: Link["kind"]) => void): void {
-  const { valueStarts, valueParents, afterStarts, afterParents } = run.columns;
+  const { valueStarts, valueParents, afterStarts, afterParents } = run.perJob;
   for (let job = 0; job < run.jobs; job++) {
     for (let at = valueStarts[job]; at < valueStarts[job + 1]; at++) {
       if (valueParents[at] >= 0 && valueParents[at] < run.jobs) tell(valueParents[at], job, "value");
@@ -40,7 +40,7 @@ export function sceneOfJobs(run: Run): Scene {
 /** The jobs of each task, in the order in which the flow called them. */
 export function jobsByTask(run: Run): number[][] {
   const jobs: number[][] = run.tasks.map(() => []);
-  for (let job = 0; job < run.jobs; job++) jobs[run.columns.task[job]]?.push(job);
+  for (let job = 0; job < run.jobs; job++) jobs[run.perJob.task[job]]?.push(job);
   return jobs;
 }
 
@@ -48,7 +48,7 @@ export function jobsByTask(run: Run): number[][] {
 export function sceneOfTasks(run: Run, opened: ReadonlySet<number>): Scene {
   const jobs = opened.size ? jobsByTask(run) : [];
   const boxes = run.tasks.map((_, task) => (opened.has(task) ? openedBox(run, task, jobs[task]) : taskBox(run, task)));
-  return { boxes, links: linksBetween(run, run.columns.task, run.tasks.length), width: 0, height: 0 };
+  return { boxes, links: linksBetween(run, run.perJob.task, run.tasks.length), width: 0, height: 0 };
 }
 
 /** Tasks before or after this one, over any number of links. */

@@ -72,7 +72,7 @@ export function columnsOf(cells: number): number {
 
 export function jobBox(run: Run, job: number): Box {
   const w = Math.max(84, breadth(shortened(run.label(job))) + 40);
-  return { kind: "job", task: run.columns.task[job], jobs: [job], x: 0, y: 0, w, h: JOB_HEIGHT };
+  return { kind: "job", task: run.perJob.task[job], jobs: [job], x: 0, y: 0, w, h: JOB_HEIGHT };
 }
 
 export function taskBox(run: Run, task: number): Box {

@@ -1,7 +1,7 @@
 // Draws a graph of few boxes as SVG: jobs, or tasks with their counts. Elements are made once for a layout;
 // a change of state sets a class and a few texts.
 
-import { s, say } from "../dom";
+import { SEEN_ONLY, s, say } from "../dom";
 import { STATES } from "../messages";
 import type { Run } from "../run/run";
 import { GLYPHS, count, stateName, WAITING, RUNNING, DONE, FAILED, SKIPPED, CANCELLED } from "../run/words";
@@ -42,33 +42,33 @@ export class SvgRenderer implements Renderer {
       s("path", { d: link.path, class: `elf-edge elf-edge-${link.kind}`, "marker-end": `url(#${tipId})` }),
     );
     this.drawn = scene.boxes.map((box) => (box.kind === "job" ? this.job(box) : this.task(box)));
-    const tip = s("path", { d: "M0 0 L8 4 L0 8 z", class: "elf-tip" });
+    const tip = s("path.elf-tip", { d: "M0 0 L8 4 L0 8 z" });
     const tips = { id: tipId, viewBox: "0 0 8 8", refX: 8, refY: 4, markerUnits: "userSpaceOnUse", markerWidth: 9, markerHeight: 9, orient: "auto" };
     this.world = s("g", {}, ...this.lines, ...this.drawn.map(({ group }) => group));
-    this.element = s("svg", { class: "elf-svg", "aria-hidden": "true" }, s("defs", {}, s("marker", tips, tip)), this.world);
+    this.element = s("svg.elf-svg", SEEN_ONLY, s("defs", {}, s("marker", tips, tip)), this.world);
     this.paint();
   }
 
   private job(box: Box): Drawn {
     const [job] = box.jobs;
-    const glyph = s("text", { x: 15, y: 20, class: "elf-node-glyph" });
+    const glyph = s("text.elf-node-glyph", { x: 15, y: 20 });
     const group = s(
       "g",
       { transform: `translate(${box.x} ${box.y})` },
-      s("rect", { width: box.w, height: box.h, rx: 5, class: "elf-node-box" }),
-      s("rect", { width: 5, height: box.h - 8, x: 4, y: 4, rx: 2, class: "elf-node-stripe" }),
+      s("rect.elf-node-box", { width: box.w, height: box.h, rx: 5 }),
+      s("rect.elf-node-stripe", { width: 5, height: box.h - 8, x: 4, y: 4, rx: 2 }),
       glyph,
-      s("text", { x: 32, y: 20, class: "elf-node-label" }, shortened(this.run.label(job))),
+      s("text.elf-node-label", { x: 32, y: 20 }, shortened(this.run.label(job))),
     );
-    return { box, group, paint: () => say(glyph, GLYPHS[stateName(this.run.columns.state[job])]) };
+    return { box, group, paint: () => say(glyph, GLYPHS[stateName(this.run.perJob.state[job])]) };
   }
 
   private task(box: Box): Drawn {
-    const words = s("text", { x: 12, y: 36, class: "elf-node-words" });
-    const title = s("text", { x: 12, y: 19, class: "elf-node-label" }, shortened(this.run.tasks[box.task].task));
+    const words = s("text.elf-node-words", { x: 12, y: 36 });
+    const title = s("text.elf-node-label", { x: 12, y: 19 }, shortened(this.run.tasks[box.task].task));
     const sign = toggleRect({ ...box, x: 0, y: 0 });
-    const toggle = s("text", { x: sign.x + 7, y: sign.y + 17, class: "elf-node-toggle" }, box.kind === "opened" ? "▾" : "▸");
-    const frame = s("rect", { width: box.w, height: box.h, rx: 6, class: "elf-node-box" });
+    const toggle = s("text.elf-node-toggle", { x: sign.x + 7, y: sign.y + 17 }, box.kind === "opened" ? "▾" : "▸");
+    const frame = s("rect.elf-node-box", { width: box.w, height: box.h, rx: 6 });
     const group = s("g", { transform: `translate(${box.x} ${box.y})` }, frame, title, toggle, words);
     const paintJobs = box.kind === "opened" ? this.cells(box, group) : this.bar(box, group);
     const paint = () => {
@@ -100,7 +100,7 @@ export class SvgRenderer implements Renderer {
     const cells = box.jobs.map((_, index) => {
       const { x, y } = cellRect({ ...box, x: 0, y: 0 }, index);
       const cell = s("g", { transform: `translate(${x} ${y})` }, s("rect", { width: CELL, height: CELL, rx: 3 }));
-      cell.append(s("text", { x: CELL / 2, y: CELL - 3.5, class: "elf-cell-glyph" }));
+      cell.append(s("text.elf-cell-glyph", { x: CELL / 2, y: CELL - 3.5 }));
       return cell;
     });
     group.append(...cells);
@@ -108,12 +108,12 @@ export class SvgRenderer implements Renderer {
     const rest = tallies.reduce((sum, number) => sum + number, 0) - box.jobs.length;
     if (rest > 0) {
       const more = `and ${count(rest)} more: choose all jobs`;
-      group.append(s("text", { x: 12, y: box.h - 8, class: "elf-node-words" }, more));
+      group.append(s("text.elf-node-words", { x: 12, y: box.h - 8 }, more));
     }
     return () => {
       cells.forEach((cell, index) => {
         const job = box.jobs[index];
-        const name = stateName(this.run.columns.state[job]);
+        const name = stateName(this.run.perJob.state[job]);
         const mark = MARKS[this.marks.jobs[job] ?? 0];
         cell.setAttribute("class", `elf-cell elf-cell-${name}${mark}`);
         say(cell.lastElementChild as Element, name === "waiting" || name === "done" ? "" : GLYPHS[name]);
@@ -124,7 +124,7 @@ export class SvgRenderer implements Renderer {
   paint(): void {
     for (const { box, group, paint } of this.drawn) {
       paint();
-      const name = box.kind === "job" ? stateName(this.run.columns.state[box.jobs[0]]) : worst(this.run, box.task);
+      const name = box.kind === "job" ? stateName(this.run.perJob.state[box.jobs[0]]) : worst(this.run, box.task);
       const mark = box.kind === "job" ? this.marks.jobs[box.jobs[0]] : this.marks.tasks[box.task];
       const classes = `elf-node elf-node-${name}${MARKS[mark ?? 0]}`;
       if (group.getAttribute("class") !== classes) group.setAttribute("class", classes);
@@ -159,7 +159,7 @@ export class SvgRenderer implements Renderer {
   }
 
   rect(target: Target): Rect | null {
-    return rectOf(this.scene, target, (job) => this.run.columns.task[job]);
+    return rectOf(this.scene, target, (job) => this.run.perJob.task[job]);
   }
 
   beside(target: Target, way: Way): Target | null {

@@ -79,11 +79,11 @@ export class DetailPart implements Part {
   private updateHead(): void {
     const { run } = this.board;
     const { detail, job } = this;
-    const state = run.columns.state[job];
+    const state = run.perJob.state[job];
     // Ticks by itself: whatever else is in the head must not be made anew under a pointer.
     say(this.time, run.lasted(job, this.board.now()));
     const said = [detail?.reason, detail?.called_at, detail?.progress, detail?.progress_words, run.can];
-    const key = JSON.stringify([job, state, run.columns.attempts[job], run.workerName(job), said]);
+    const key = JSON.stringify([job, state, run.perJob.attempts[job], run.workerName(job), said]);
     if (this.head.dataset.key === key) return;
     this.head.dataset.key = key;
     const had = this.head.contains(focused(this.board.root));
@@ -95,7 +95,7 @@ export class DetailPart implements Part {
   private title(): HTMLElement {
     const { board, job } = this;
     const { run } = board;
-    const name = stateName(run.columns.state[job]);
+    const name = stateName(run.perJob.state[job]);
     const show = magic(board, name === "failed" ? "logs" : "show", job);
     const verbs = verbsOf(name).filter((verb) => run.can.includes(verb));
     const actions = verbs.map((verb) =>
@@ -122,7 +122,7 @@ export class DetailPart implements Part {
     const { run } = board;
     const parts = [
       run.workerName(job),
-      run.columns.attempts[job] > 1 ? `attempt ${run.columns.attempts[job]}` : "",
+      run.perJob.attempts[job] > 1 ? `attempt ${run.perJob.attempts[job]}` : "",
       detail?.called_at ? `called at ${detail.called_at}` : "",
       detail?.revision ?? "",
     ].filter(Boolean);

@@ -69,7 +69,7 @@ export class GraphPart implements Part {
 
   /** What the two kinds of line mean, when there are two. */
   private legend(): HTMLElement | null {
-    if (!this.board.run.columns.afterParents.length) return null;
+    if (!this.board.run.perJob.afterParents.length) return null;
     return h(
       "span",
       { class: "elf-legend" },
@@ -141,7 +141,7 @@ export class GraphPart implements Part {
   words(target: Target): string {
     const { run } = this.board;
     if ("task" in target) return run.taskTitle(target.task);
-    const parts = [run.label(target.job), stateName(run.columns.state[target.job]), run.workerName(target.job)];
+    const parts = [run.label(target.job), stateName(run.perJob.state[target.job]), run.workerName(target.job)];
     return [...parts, run.lasted(target.job, this.board.now())].filter(Boolean).join(", ");
   }
 
@@ -175,7 +175,7 @@ export class GraphPart implements Part {
     for (const way of ["up", "down"] as const) for (const other of tasksFrom(scene, task, way)) tasks[other] = PATH;
     tasks[task] = SELECTED;
     // The jobs of the selected task are all on its path: a ring is for one of them.
-    return { jobs: jobsOf(run.columns.task, tasks), tasks };
+    return { jobs: jobsOf(run.perJob.task, tasks), tasks };
   }
 
   private marksOfFound(found: Int32Array): Marks {
@@ -189,7 +189,7 @@ export class GraphPart implements Part {
     const { run } = this.board;
     const tasks = new Uint8Array(run.tasks.length).fill(DIM);
     for (let job = 0; job < run.jobs; job++) {
-      const task = run.columns.task[job];
+      const task = run.perJob.task[job];
       if (jobs[job] === NORMAL && tasks[task] === DIM) tasks[task] = NORMAL;
       else if (jobs[job] > tasks[task]) tasks[task] = Math.min(jobs[job], PATH);
     }

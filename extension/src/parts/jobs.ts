@@ -99,7 +99,7 @@ export class JobList implements Part {
     this.rose = run.failed > 0;
     this.filter = { state: this.rose ? FAILED : -1, words: this.filter.words };
     this.version = -1;
-    if (this.rose) this.board.announce(`${run.label(run.columns.state.indexOf(FAILED))} failed`);
+    if (this.rose) this.board.announce(`${run.label(run.perJob.state.indexOf(FAILED))} failed`);
   }
 
   private refilter(): void {
@@ -141,7 +141,7 @@ export class JobList implements Part {
   private fill(row: Row, position: number): void {
     const { run, selected } = this.board;
     const job = this.jobs[position];
-    const name = stateName(run.columns.state[job]);
+    const name = stateName(run.perJob.state[job]);
     const { element } = row;
     element.dataset.job = String(job);
     element.style.transform = `translateY(${position * ROW}px)`;
@@ -156,7 +156,7 @@ export class JobList implements Part {
       say(row.state, name);
     }
     say(row.label, run.label(job));
-    const attempts = run.columns.attempts[job];
+    const attempts = run.perJob.attempts[job];
     const worker = run.workerName(job);
     say(row.worker, attempts > 1 ? `${worker}${worker ? ", " : ""}attempt ${attempts}` : worker);
     say(row.time, run.lasted(job, this.board.now()));

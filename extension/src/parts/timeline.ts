@@ -47,7 +47,7 @@ export class Timeline implements Part {
   }
 
   private span(): Span {
-    const { started, ended } = this.board.run.columns;
+    const { started, ended } = this.board.run.perJob;
     let [from, to] = [Infinity, -Infinity];
     for (let job = 0; job < started.length; job++) {
       if (!(started[job] > 0)) continue;
@@ -59,7 +59,7 @@ export class Timeline implements Part {
 
   private endOf(job: number, ended: number): number {
     const { run } = this.board;
-    return run.columns.state[job] === RUNNING || Number.isNaN(ended) ? this.board.now() : ended;
+    return run.perJob.state[job] === RUNNING || Number.isNaN(ended) ? this.board.now() : ended;
   }
 
   private get lane(): number {
@@ -92,7 +92,7 @@ export class Timeline implements Part {
     if (!Number.isFinite(span.from)) return;
     this.axis(span, width, height);
     const scale = (width - LEFT) / (span.to - span.from);
-    const { started, ended, worker, state } = run.columns;
+    const { started, ended, worker, state } = run.perJob;
     for (let job = 0; job < run.jobs; job++) {
       if (!(started[job] > 0) || worker[job] < 0) continue;
       pen.fillStyle = theme.colours[STATES[state[job]]];
@@ -123,7 +123,7 @@ export class Timeline implements Part {
 
   private jobAt(event: MouseEvent): number {
     const { run } = this.board;
-    const { started, ended, worker } = run.columns;
+    const { started, ended, worker } = run.perJob;
     const corner = this.canvas.getBoundingClientRect();
     const span = this.span();
     const slot = Math.floor((event.clientY - corner.top) / this.lane);
@@ -144,7 +144,7 @@ export class Timeline implements Part {
     const job = this.jobAt(event);
     const { run } = this.board;
     const seconds = job < 0 ? 0 : run.elapsed(job, this.board.now());
-    this.canvas.title = job < 0 ? "" : `${run.label(job)}, ${stateName(run.columns.state[job])}, ${duration(seconds)}`;
+    this.canvas.title = job < 0 ? "" : `${run.label(job)}, ${stateName(run.perJob.state[job])}, ${duration(seconds)}`;
   }
 
   dispose(): void {

@@ -29,7 +29,7 @@ export function wishes(words: string): Wish[] {
 
 /** Tests one job; what depends on its task or worker alone is found out once for each of those. */
 export function test(run: Run, filter: Filter): (job: number) => boolean {
-  const { state, task, worker } = run.columns;
+  const { state, task, worker } = run.perJob;
   const asked = wishes(filter.words);
   const titles = run.tasks.map((_, index) => run.taskTitle(index).toLowerCase());
   const workers = run.workers.map((name) => name.toLowerCase());

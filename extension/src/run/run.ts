@@ -31,7 +31,7 @@ export class Run {
 
   constructor(
     snapshot: Snapshot,
-    readonly columns: Columns,
+    readonly perJob: Columns,
   ) {
     this.flow = snapshot.flow;
     this.number = snapshot.number;
@@ -59,7 +59,7 @@ export class Run {
     if (!same || snapshot.tasks.length !== this.tasks.length) return false;
     const fresh = snapshotColumns(snapshot.jobs, buffers);
     for (const name of ["state", "attempts", "worker", "started", "ended"] as const) {
-      this.columns[name].set(fresh[name]);
+      this.perJob[name].set(fresh[name]);
     }
     this.tallies.fill(0);
     this.totals.fill(0);
@@ -77,7 +77,7 @@ export class Run {
   patch(patch: Patch, buffers: readonly Bytes[]): Int32Array | null {
     if (patch.seq !== this.seq + 1) return null;
     const changes = patchColumns(buffers);
-    const { state, attempts, worker, started, ended } = this.columns;
+    const { state, attempts, worker, started, ended } = this.perJob;
     for (let index = 0; index < changes.job.length; index++) {
       const job = changes.job[index];
       if (job < 0 || job >= this.jobs) continue;
@@ -98,8 +98,8 @@ export class Run {
   }
 
   private tally(job: number, by: number): void {
-    const code = this.columns.state[job];
-    this.tallies[this.columns.task[job] * STATES.length + code] += by;
+    const code = this.perJob.state[job];
+    this.tallies[this.perJob.task[job] * STATES.length + code] += by;
     this.totals[code] += by;
   }
 
@@ -126,7 +126,7 @@ export class Run {
   }
 
   label(job: number): string {
-    return `${this.tasks[this.columns.task[job]]?.task ?? "job"}[${this.columns.number[job]}]`;
+    return `${this.tasks[this.perJob.task[job]]?.task ?? "job"}[${this.perJob.number[job]}]`;
   }
 
   /** `Greeter("office").task_hello`. */
@@ -136,12 +136,12 @@ export class Run {
   }
 
   workerName(job: number): string {
-    return this.workers[this.columns.worker[job]] ?? "";
+    return this.workers[this.perJob.worker[job]] ?? "";
   }
 
   /** Seconds between start and end, or until `now` while it runs; NaN before. */
   elapsed(job: number, now: number): number {
-    const { started, ended, state } = this.columns;
+    const { started, ended, state } = this.perJob;
     if (state[job] === RUNNING) return now - started[job];
     return ended[job] - started[job];
   }
@@ -153,12 +153,12 @@ export class Run {
   }
 
   valueParents(job: number): Int32Array {
-    const { valueStarts, valueParents } = this.columns;
+    const { valueStarts, valueParents } = this.perJob;
     return valueParents.subarray(valueStarts[job], valueStarts[job + 1]);
   }
 
   afterParents(job: number): Int32Array {
-    const { afterStarts, afterParents } = this.columns;
+    const { afterStarts, afterParents } = this.perJob;
     return afterParents.subarray(afterStarts[job], afterStarts[job + 1]);
   }
 
@@ -186,7 +186,7 @@ export class Run {
 /** Children out of parents, in two passes: how many, then which. */
 function turned(run: Run): Adjacency {
   const starts = new Int32Array(run.jobs + 1);
-  const lists = [run.columns.valueParents, run.columns.afterParents];
+  const lists = [run.perJob.valueParents, run.perJob.afterParents];
   for (const list of lists) for (const parent of list) if (parent >= 0 && parent < run.jobs) starts[parent + 1]++;
   for (let job = 0; job < run.jobs; job++) starts[job + 1] += starts[job];
   const next = starts.slice();
