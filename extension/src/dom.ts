@@ -44,7 +44,7 @@ export function button(words: string, title: string, onclick: () => void, classN
 
 /** For what scrolls by itself: reached by keyboard, and named. */
 export function region(label: string): Properties {
-  return { tabindex: 0, role: "region", "aria-label": label };
+  return { tabindex: 0, role: "group", "aria-label": label };
 }
 
 /** For signs that say what the words beside them say. */

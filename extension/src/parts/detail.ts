@@ -105,7 +105,7 @@ export class DetailPart implements Part {
       "div",
       { class: "elf-row" },
       h("span", { class: `elf-glyph elf-ink-${name}`, "aria-hidden": "true" }, GLYPHS[name]),
-      h("h3.elf-detail-title", {}, run.label(job)),
+      h("strong.elf-detail-title", {}, run.label(job)),
       h("span", {}, name),
       h("span.elf-actions", {}, ...actions, button("Copy %elf", show, () => board.copy(show)), this.closer()),
     );

@@ -5,7 +5,7 @@ import { HELP } from "../keys";
 
 export function helpList(): HTMLElement {
   const rows = HELP.map(([keys, words]) => h("div", {}, h("dt", {}, h("kbd", {}, keys)), h("dd", {}, words)));
-  const list = h("div.elf-help", { role: "region", "aria-label": "keys" }, h("dl", {}, ...rows));
+  const list = h("div.elf-help", { role: "group", "aria-label": "keys" }, h("dl", {}, ...rows));
   list.hidden = true;
   return list;
 }

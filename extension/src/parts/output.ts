@@ -25,7 +25,7 @@ export class Output {
 
   constructor() {
     this.log = h("div.elf-log", region("output"));
-    this.element = h("section.elf-output", {}, h("h3", {}, "output"), this.log);
+    this.element = h("section.elf-output", {}, h("strong", {}, "output"), this.log);
     this.element.hidden = true;
   }
 
