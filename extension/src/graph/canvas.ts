@@ -64,9 +64,9 @@ export class CanvasRenderer implements Renderer {
     pen.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
     this.links();
     this.titles();
-    const marked = this.marks.jobs.length > 0;
-    for (let code = 0; code < STATES.length; code++) this.cells(code, marked ? DIM : -1, marked);
-    if (marked) for (let code = 0; code < STATES.length; code++) this.cells(code, -1, marked);
+    for (const dim of this.marks.jobs.length ? [true, false] : [false]) {
+      for (const code of STATES.keys()) this.cells(code, dim);
+    }
     this.selection();
   }
 
@@ -123,20 +123,20 @@ export class CanvasRenderer implements Renderer {
     }
   }
 
-  /** All cells of a state: `only` DIM draws those that stand back, -1 the others. */
-  private cells(code: number, only: number, marked: boolean): void {
+  /** All cells of a state that stand back, or all others. */
+  private cells(code: number, dim: boolean): void {
     const { pen, plane, theme, view, run } = this;
     const { state } = run.perJob;
     const colour = theme.colours[STATES[code]];
-    const glyphs = SIDE * view.scale >= GLYPHS_FROM && only !== DIM;
-    pen.globalAlpha = only === DIM ? DIMMED : 1;
+    const glyphs = SIDE * view.scale >= GLYPHS_FROM && !dim;
+    pen.globalAlpha = dim ? DIMMED : 1;
     pen.fillStyle = pen.strokeStyle = colour;
     pen.lineWidth = 1.5;
     const hollow = code === WAITING || code === SKIPPED || code === CANCELLED;
     for (const block of this.blocks()) {
       for (const job of block.jobs) {
         if (state[job] !== code) continue;
-        if (marked && (this.marks.jobs[job] === DIM) !== (only === DIM)) continue;
+        if ((this.marks.jobs[job] === DIM) !== dim) continue;
         const [x, y] = [plane.x[job], plane.y[job]];
         if (!this.sees(x, y, SIDE, SIDE)) continue;
         if (hollow) pen.strokeRect(x + 1, y + 1, SIDE - 2, SIDE - 2);
@@ -159,7 +159,7 @@ export class CanvasRenderer implements Renderer {
       if (run.perJob.state[job] !== code) continue;
       const [x, y] = [plane.x[job], plane.y[job]];
       if (!this.sees(x, y, SIDE, SIDE)) continue;
-      if (this.marks.jobs.length && this.marks.jobs[job] === DIM) continue;
+      if (this.marks.jobs[job] === DIM) continue;
       pen.fillText(glyph, x + SIDE / 2, y + SIDE / 2 + 0.5);
     }
   }

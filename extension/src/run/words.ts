@@ -12,12 +12,7 @@ export const GLYPHS: Record<string, string> = {
   paused: "‖",
 };
 
-export const WAITING = STATES.indexOf("waiting");
-export const RUNNING = STATES.indexOf("running");
-export const DONE = STATES.indexOf("done");
-export const FAILED = STATES.indexOf("failed");
-export const SKIPPED = STATES.indexOf("skipped");
-export const CANCELLED = STATES.indexOf("cancelled");
+export const [WAITING, RUNNING, DONE, FAILED, SKIPPED, CANCELLED] = STATES.keys();
 
 export function stateName(code: number): StateName {
   return STATES[code] ?? "waiting";
