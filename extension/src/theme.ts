@@ -11,6 +11,7 @@ export type Colours = Record<Name, string>;
 export class Theme {
   readonly element: HTMLElement;
   colours: Colours;
+  private readonly watcher: ResizeObserver;
   private readonly probes: [Name, HTMLElement][];
 
   constructor(root: HTMLElement, onchange: () => void) {
@@ -18,16 +19,23 @@ export class Theme {
     this.element = h("div.elf-probes", SEEN_ONLY, ...this.probes.map(([, probe]) => probe));
     root.append(this.element);
     this.colours = this.read();
-    this.element.addEventListener("transitionend", (event) => {
-      event.stopPropagation();
-      this.colours = this.read();
+    const changed = () => {
+      this.refresh();
       onchange();
-    });
+    };
+    this.element.addEventListener("transitionend", changed);
+    // Nothing is in transition while it is hidden: coming back, it has a size again.
+    this.watcher = new ResizeObserver(changed);
+    this.watcher.observe(root);
   }
 
   /** For a first drawing: an element has no computed colours before it is in the page. */
   refresh(): void {
     this.colours = this.read();
+  }
+
+  dispose(): void {
+    this.watcher.disconnect();
   }
 
   private read(): Colours {

@@ -169,8 +169,8 @@ class Connected implements View {
   private key(event: KeyboardEvent): void {
     if (event.defaultPrevented || !this.board) return;
     if (this.board.key(event)) event.preventDefault();
-    // Letters that a reader types here are not the notebook's commands.
-    event.stopPropagation();
+    // Letters that a reader types here are not the notebook's commands; what is held with Ctrl may be.
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
   }
 
   dispose(): void {
@@ -179,6 +179,7 @@ class Connected implements View {
     this.host.send({ kind: "bye", view: this.view });
     this.board?.dispose();
     this.engine.dispose();
+    this.theme.dispose();
     this.root.remove();
   }
 }

@@ -24,7 +24,7 @@ export class Stage {
   private readonly pointers = new Map<number, { x: number; y: number }>();
   private moved = 0;
   private lastTap = 0;
-  private readonly watcher: ResizeObserver | null;
+  private readonly watcher: ResizeObserver;
 
   constructor(
     private readonly element: HTMLElement,
@@ -39,8 +39,8 @@ export class Stage {
     on("pointercancel", (event) => this.pointers.delete(event.pointerId));
     on("wheel", (event) => this.wheel(event));
     // An output may be laid out before it has a width; a graph fitted to none would be a dot.
-    this.watcher = typeof ResizeObserver === "undefined" ? null : new ResizeObserver(() => this.resized());
-    this.watcher?.observe(element);
+    this.watcher = new ResizeObserver(() => this.resized());
+    this.watcher.observe(element);
   }
 
   show(renderer: Renderer, keep: boolean): void {
@@ -152,7 +152,7 @@ export class Stage {
   }
 
   dispose(): void {
-    this.watcher?.disconnect();
+    this.watcher.disconnect();
     this.renderer?.dispose();
   }
 }

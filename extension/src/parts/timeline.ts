@@ -22,7 +22,7 @@ export class Timeline implements Part {
   private readonly canvas = h("canvas.elf-timeline", { role: "img" });
   private readonly box = h("div.elf-timeline-box", {}, this.canvas);
   private readonly pen: CanvasRenderingContext2D | null;
-  private readonly watcher: ResizeObserver | null;
+  private readonly watcher: ResizeObserver;
   private drawnAt = 0;
   private key = "";
 
@@ -32,8 +32,8 @@ export class Timeline implements Part {
     this.element.addEventListener("toggle", () => this.draw());
     this.canvas.addEventListener("click", (event) => this.click(event));
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
-    this.watcher = typeof ResizeObserver === "undefined" ? null : new ResizeObserver(() => this.draw());
-    this.watcher?.observe(this.box);
+    this.watcher = new ResizeObserver(() => this.draw());
+    this.watcher.observe(this.box);
   }
 
   update(): void {
@@ -148,6 +148,6 @@ export class Timeline implements Part {
   }
 
   dispose(): void {
-    this.watcher?.disconnect();
+    this.watcher.disconnect();
   }
 }
