@@ -9,14 +9,15 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ground import Ground, need
 
 from elfbook.client.watched import Watched
-from elfbook.errors import MyceliumError
+from elfbook.errors import MyceliumUnreachable, StoreFull
 from elfbook.facts import State
 from elfbook.log.fold import to_reopen
 from elfbook.model import Origin
@@ -26,6 +27,8 @@ KINDS = ("fan", "chain", "grid", "ledger", "shaky", "failing", "large", "cancell
 WEIGHTS = (4, 3, 4, 4, 3, 2, 1, 2, 1)
 LEDGERS = 4
 AWAY_S = 60.0
+
+T = TypeVar("T")
 
 
 class Words:
@@ -136,17 +139,22 @@ DRAWN = {
 }  # fmt: skip
 
 
-async def submit(ground: Ground, made: Draft, flow: str, path: Path) -> Watched:
-    """The run of a draft, stored; a person whose submit says that the server is away does it again."""
-    drawn = ground.book.draw(lambda: made.calls(str(path)), flow, **made.policy)
+async def patiently(act: Callable[[], Awaitable[T]], what: str) -> T:
+    """What a person gets who does it again when told that the server is away; Broken if it stays so."""
     deadline = time.monotonic() + AWAY_S
     while True:
         try:
-            watched, _ = await ground.client.submit(flow, drawn, Origin())
-            return watched
-        except (MyceliumError, Unanswered) as error:
-            need(time.monotonic() < deadline, f"{flow} could not be submitted for {AWAY_S:g} s: {error!r}")
+            return await act()
+        except (MyceliumUnreachable, StoreFull, Unanswered) as error:
+            need(time.monotonic() < deadline, f"{what} could not be done for {AWAY_S:g} s: {error!r}")
             await asyncio.sleep(0.5)
+
+
+async def submit(ground: Ground, made: Draft, flow: str, path: Path) -> Watched:
+    """The run of a draft, stored."""
+    drawn = ground.book.draw(lambda: made.calls(str(path)), flow, **made.policy)
+    watched, _ = await patiently(lambda: ground.client.submit(flow, drawn, Origin()), f"submitting {flow}")
+    return watched
 
 
 async def play(
@@ -155,10 +163,11 @@ async def play(
     """What a person does with such a run, until it has ended as it may; Broken otherwise."""
     if made.kind == "cancelled":
         await _some_time(watched, chance.uniform(0, 1.0))
-        await ground.client.cancel(watched, "by chance")
+        await patiently(lambda: ground.client.cancel(watched, "by chance"), f"cancelling {watched.run}")
     await ground.settled(watched, timeout_s)
     if made.kind == "reopened" and watched.state.counts[State.FAILED]:
-        await ground.client.reopen(watched, to_reopen(watched.state))
+        again = to_reopen(watched.state)
+        await patiently(lambda: ground.client.reopen(watched, again), f"retrying {watched.run}")
         await ground.settled(watched, timeout_s)
     odd = {job.state for job in watched.state.jobs} - set(made.ends)
     need(not odd, f"{watched.run} ({made.kind}) has jobs that are {', '.join(odd)}")

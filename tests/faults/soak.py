@@ -27,6 +27,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -85,7 +86,8 @@ class Soak:
                 watched = await mixed.submit(self.ground, made, flow, path)
                 submitted = Submitted(flow, watched.manifest.number, watched.manifest.nonce, path)
                 await mixed.play(self.ground, made, watched, chance, SETTLE_S)
-                self.wrong += await check_run(self.ground.client.mycelium, submitted, watched)
+                look = partial(check_run, self.ground.client.mycelium, submitted, watched)
+                self.wrong += await mixed.patiently(look, f"checking {watched.run}")
             except Broken as error:
                 self.wrong.append(str(error))
                 return
