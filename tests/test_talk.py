@@ -230,8 +230,9 @@ def test_a_thread_of_ours_prints_nothing(tmp_path, capsys: pytest.CaptureFixture
     """A full store is told where a cell waits for it, and by no thread that works behind the cells."""
     place = Place(tmp_path)
     connection = Connection(place)
+    link, pressure = SimpleNamespace(connected=True), SimpleNamespace(why="the store is full")
     connection._client = SimpleNamespace(
-        mycelium=SimpleNamespace(link=SimpleNamespace(connected=True), pressure=SimpleNamespace(why="the store is full"))
+        mycelium=SimpleNamespace(link=link, pressure=pressure, silent_s=lambda: 0.0)
     )
 
     async def slow() -> str:
