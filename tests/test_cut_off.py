@@ -7,7 +7,9 @@ import contextlib
 import inspect
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +91,16 @@ async def ended(call: Awaitable[object]) -> object:
         return error
 
 
+def freeze(server: int) -> None:
+    """Holds afterwards: no thread of it runs. The signal alone is sent before they have all stopped."""
+    os.kill(server, signal.SIGSTOP)
+    deadline = time.monotonic() + LIMIT_S
+    while not all(
+        stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in Path(f"/proc/{server}/task").glob("*/stat")
+    ):
+        assert time.monotonic() < deadline, "the server did not stop"
+
+
 @contextlib.asynccontextmanager
 async def opened(place: Place, patience_s: float = 1.0):
     client = await Client.open(place)
@@ -106,7 +118,7 @@ async def test_a_frozen_server_is_named_by_every_call_and_afterwards_all_goes_on
         other, _ = await client.submit("other", drawn(), Origin())
         await other.close()  # nothing hears of it any more
         calls = [*OF_A_CLIENT.values(), *OF_A_RUN.values()]
-        os.kill(server, signal.SIGSTOP)
+        freeze(server)
         waiting = asyncio.create_task(run.settled())
         of_client = {name: ended(call(client, run)) for name, call in OF_A_CLIENT.items()}
         of_run = {name: ended(call(client, other)) for name, call in OF_A_RUN.items()}
@@ -176,7 +188,7 @@ async def test_every_verb_names_a_frozen_server_and_a_wait_says_why(place, serve
         run, _ = await asyncio.to_thread(book.ask, book.client.submit, "verbs", drawn(), Origin())
         held = book.hold(Run("verbs", book, run))
         await asyncio.to_thread(book.load, await stored_blob(place))  # the connection for values is there
-        os.kill(server, signal.SIGSTOP)
+        freeze(server)
         waiting = asyncio.create_task(asyncio.to_thread(held.result, LIMIT_S))
         await until(lambda: "waiting: the server does not answer" in capsys.readouterr().out)
         told = await asyncio.gather(*(ended(asyncio.to_thread(call, book)) for call in VERBS.values()))

@@ -7,17 +7,13 @@ import shutil
 import time
 from typing import TextIO
 
-from elfbook.facts import State
+from elfbook.notebook.live import CENSUS_EVERY_S, EVERY_S, SHARE, Lookout
 from elfbook.notebook.runs import Run
 from elfbook.view.textform import text
 from elfbook.view.view import RunView, first_words
 from elfbook.words import plural, shorten
 
-EVERY_S = 0.2
 LINE_EVERY_S = 1.0
-SHARE = 4
-"""A large run's view takes a while to make: it may take a fifth of the time."""
-LOOK_EVERY_S = 2.0
 
 
 class Screen:
@@ -51,7 +47,7 @@ def watch(run: Run, out: TextIO) -> None:
     KeyboardInterrupt ends the watching and leaves the run as it is.
     """
     screen = Screen(out) if out.isatty() else None
-    told, looked_at = "", 0.0
+    told, lookout = "", Lookout(run)
     while True:
         begun = time.monotonic()
         version, over = run.watched.version, run.settled
@@ -59,15 +55,12 @@ def watch(run: Run, out: TextIO) -> None:
             raise run.watched.error
         if over:
             break
-        if begun > looked_at + LOOK_EVERY_S and run.state.counts[State.WAITING]:
-            run._notebook.look_around()
-            run._notebook.count_workers()
-            looked_at = begun
+        lookout.look()
         told = show(run.look(static=False), screen, out, told)
         made_s = time.monotonic() - begun
         time.sleep(max(EVERY_S if screen else LINE_EVERY_S, SHARE * made_s) - made_s)
         with contextlib.suppress(TimeoutError):
-            run._notebook.portal.call(run.watched.changed, version, timeout_s=LOOK_EVERY_S)
+            run._notebook.portal.call(run.watched.changed, version, timeout_s=CENSUS_EVERY_S)
     complete = getattr(run.watched, "complete_outputs", None)
     if complete is not None:
         run._notebook.ask(complete)

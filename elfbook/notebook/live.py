@@ -28,6 +28,24 @@ LAST_WORDS_S = 0.6
 """What a job printed last may be stored a moment after its end."""
 
 
+class Lookout:
+    """Looks from time to time at what keeps the jobs of a run waiting."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._looked_at = 0.0
+
+    def look(self) -> None:
+        """Where jobs wait it is known what for; where none runs, also if there are workers at all."""
+        counts, now = self._run.state.counts, time.monotonic()
+        if not counts[State.WAITING] or now < self._looked_at + CENSUS_EVERY_S:
+            return
+        self._looked_at = now
+        self._run._notebook.look_around()
+        if not counts[State.RUNNING]:
+            self._run._notebook.count_workers()
+
+
 class LivePage:
     """The page of one run, in every output where it is shown."""
 
@@ -36,7 +54,7 @@ class LivePage:
         self._spots: list[Spot] = []
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self._counted_at = 0.0
+        self._lookout = Lookout(run)
         self._turn = threading.Lock()
         """Held while a page is replaced: an older page must not come after a newer one."""
 
@@ -86,7 +104,7 @@ class LivePage:
         while not self._over.is_set():
             begun = time.monotonic()
             version, settled = run.watched.version, run.settled
-            self._count_workers()
+            self._lookout.look()
             self.refresh()
             made_s = time.monotonic() - begun
             if run.watched.error is not None:
@@ -109,16 +127,6 @@ class LivePage:
             "text/plain": f"{bundle['text/plain']}\n\n  {words}",
             "text/html": pages.with_note(bundle["text/html"], words),
         }
-
-    def _count_workers(self) -> None:
-        """Where jobs wait the page says what for; where none runs, also if there are workers at all."""
-        counts, now = self._run.state.counts, time.monotonic()
-        if not counts[State.WAITING] or now < self._counted_at + CENSUS_EVERY_S:
-            return
-        self._counted_at = now
-        self._run._notebook.look_around()
-        if not counts[State.RUNNING]:
-            self._run._notebook.count_workers()
 
 
 class SteppedPage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 
 from elfbook.store.answers import NOT_FOUND, NOT_NOW, Refused, Unanswered, entry_in, refusal
 from elfbook.store.messages import Entry, Message
@@ -22,29 +23,15 @@ class Questions:
     _deaf_since: float = 0.0
     """Since when no question was answered (monotonic); 0 when the last one was."""
 
-    async def request(
-        self,
-        subject: str,
-        data: bytes = b"",
-        headers: dict[str, str] | None = None,
-        timeout_s: float = 5.0,
-        quiet_s: float | None = None,
-    ) -> Message:
-        """The reply to a message; Unanswered when there is none."""
-        raise NotImplementedError
-
-    async def answers(self, timeout_s: float) -> bool:
-        """True when the server itself answers within the time."""
-        raise NotImplementedError
-
-    async def leave(self) -> None:
-        """Go to another server of the cluster, if there is one."""
-        raise NotImplementedError
-
-    @property
-    def has_others(self) -> bool:
-        """True when there are more servers than the one that this is connected to."""
-        raise NotImplementedError
+    # What the connection itself does.
+    request: Callable[..., Awaitable[Message]]
+    """(subject, data, timeout_s=…) to the reply; Unanswered when there is none."""
+    answers: Callable[[float], Awaitable[bool]]
+    """True when the server itself answers within so many seconds."""
+    leave: Callable[[], Awaitable[None]]
+    """Go to another server of the cluster, if there is one."""
+    has_others: bool
+    """True when there are more servers than the one that this is connected to."""
 
     async def api(self, verb: str, body: dict | None = None, timeout_s: float = 5.0) -> dict:
         """A call of the JetStream API; Refused when the server says no."""
