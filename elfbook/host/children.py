@@ -86,7 +86,13 @@ class Child:
     told: bool = False
     """True once it was told to begin: there is a server, and what the store has lost is known."""
     ready: bool = False
+    trouble: str = ""
+    """Why it does not start, after some attempts; "" once one of its lives was heard of."""
     kernel_pid: int = 0
+
+    def heard(self) -> None:
+        """It lives, and does what it is there for."""
+        self.ready, self.fast_deaths, self.trouble = True, 0, ""
 
     def start(self, launch: Callable[[Child, int, int], int]) -> None:
         """Holds afterwards: the process runs, by `fork` or by `execute`, and has not been told to begin."""

@@ -29,6 +29,7 @@ from elfbook.model import Beat
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import ensure_server, locked, stop_server
 from elfbook.wire import digest_of
+from elfbook.work.processes import life_of
 
 log = logging.getLogger("elfbook")
 
@@ -57,6 +58,7 @@ class Host:
     gone: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Workers that have died: when, and how."""
     trouble: str = ""
+    """Why the server cannot be started again."""
     started_server: bool = False
     _needed_at: float = field(default_factory=time.monotonic)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -123,8 +125,9 @@ class Host:
         if not self.place.url:
             self.started_server = await asyncio.to_thread(ensure_server, self.place)
         self.serving = await Serving.open(
-            self.place, on_beat=self._hear_beat, on_client=self._needed, on_trouble=self._troubled
-        )
+            self.place, on_beat=self._hear_beat, on_client=self._needed, on_trouble=self._troubled,
+            on_scheduler=self._hear_scheduler,
+        )  # fmt: skip
         self._look.set()
         await asyncio.gather(self.serving.keep(), self._mind_idle())
 
@@ -217,7 +220,7 @@ class Host:
         log.warning("%s %s", child.name, how)
         if child.fast_deaths >= TROUBLE_AFTER:
             words = last_line(self.place.logs / f"{child.name}.log") or "it left no message"
-            self.trouble = f"{child.name} does not start: {words}"
+            child.trouble = f"{child.name} does not start: {words}"
             child.started_at = time.monotonic()
             await asyncio.sleep(1)
         if child is self.scheduler:
@@ -229,7 +232,8 @@ class Host:
         del self.workers[child.name]
         self.gone[child.name] = (time.monotonic(), how)
         self._add_worker(child.kernel, child.elf, child.pool)
-        list(self.workers.values())[-1].fast_deaths = child.fast_deaths
+        successor = list(self.workers.values())[-1]
+        successor.fast_deaths, successor.trouble = child.fast_deaths, child.trouble
         with contextlib.suppress(OSError):  # a full disk is no reason to have no worker
             self._save()
 
@@ -244,10 +248,15 @@ class Host:
     def _hear_beat(self, beat: Beat) -> None:
         child = self.workers.get(beat.worker)
         if child is not None:
-            child.ready, child.kernel_pid = True, beat.kernel_pid
-            child.fast_deaths, self.trouble = 0, ""
+            child.heard()
+            child.kernel_pid, self.trouble = beat.kernel_pid, ""
         if beat.running:
             self._needed()
+
+    def _hear_scheduler(self, who: str) -> None:
+        process = self.scheduler.process
+        if process is not None and who.startswith(life_of(process.pid)):
+            self.scheduler.heard()
 
     async def _end_children(self) -> None:
         """Ask them to leave by closing their pipes; end those that do not."""
@@ -308,6 +317,7 @@ class Host:
             case "down":
                 self._stop.set()
         serving, store = self.serving, self.serving and self.serving.store
+        children = [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]
         return {
             "pid": os.getpid(),
             "started_server": self.started_server,
@@ -325,7 +335,7 @@ class Host:
             "scheduler_pid": self.scheduler.process.pid if self.scheduler and self.scheduler.process else 0,
             "url": serving.mycelium.address.url if serving else "",
             "durability": serving.mycelium.durability if serving else "",
-            "trouble": self.trouble,
+            "trouble": self.trouble or next((child.trouble for child in children if child.trouble), ""),
             "losses": store.losses if store else [],
             "asides": list(store.asides) if store else [],
             "pressure": store.trouble if store else "",

@@ -32,6 +32,8 @@ class Lead:
     """Runs something beside the loops and sees to its failures."""
     on_lead: Callable[[], None]
     """Called when this scheduler begins to lead."""
+    life: str = ""
+    """The process it lives in: with that begins who it says it is."""
     rank: tuple[int, str] = (1 << 62, "")
     """When it began, by the log's own count, and who it is; behind everybody until that is known."""
     leads: bool = True
@@ -44,7 +46,7 @@ class Lead:
 
     async def begin(self, seq: int) -> None:
         """Take the place that goes with the sequence of its barrier."""
-        self.rank = (seq, os.urandom(4).hex())
+        self.rank = (seq, self.life + os.urandom(4).hex())
         await self._say()
 
     def _hear(self, message: Message) -> None:

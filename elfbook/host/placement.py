@@ -23,8 +23,8 @@ class Placement:
     beats: dict[str, Beat] = field(default_factory=dict)
     heard: dict[str, float] = field(default_factory=dict)
     """Worker to when it was last heard of (monotonic)."""
-    holders: dict[str, str] = field(default_factory=dict)
-    """Named elf to the worker that holds it."""
+    holders: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Named elf to the worker that holds it, and the sequence of the record that says so."""
     _promised: dict[str, str] = field(default_factory=dict)
     """Named elf to the worker that is about to: it counts, as other elves are placed meanwhile."""
     wanted: set[str] = field(default_factory=set)
@@ -36,9 +36,19 @@ class Placement:
         new = before is None or before.modules != beat.modules
         self.beats[beat.worker] = beat
         self.heard[beat.worker] = time.monotonic()
-        for name in beat.names:
-            self.holders.setdefault(name, beat.worker)
         return new
+
+    def hear_holder(self, name: str, worker: str, seq: int) -> bool:
+        """Take note of a holder's record; True if the elf has moved, by another scheduler's choice.
+
+        Only records count. A worker that was cut off for a while says that it holds what was given to
+        another meanwhile, and refuses its jobs.
+        """
+        known, upto = self.holders.get(name, ("", 0))
+        if seq <= upto:
+            return False
+        self.holders[name] = (worker, seq)
+        return known not in ("", worker)
 
     def size(self, pool: str) -> int:
         """How many workers take jobs of a pool."""
@@ -95,31 +105,30 @@ class Placement:
         """The worker is gone, and what it held is free; True if anybody had heard of it."""
         known = self.heard.pop(worker, None) is not None
         self.beats.pop(worker, None)
-        for name in [name for name, holder in self.holders.items() if holder == worker]:
-            del self.holders[name]
         return known
 
     async def place(self, name: str, pool: str) -> str | None:
         """The worker that holds a named elf, chosen now if none does; None when none may."""
-        if self.holders.get(name) in self.beats:
-            return self.holders[name]
+        known, _ = self.holders.get(name, ("", 0))
+        if known in self.beats:
+            return known
         names = self.mycelium.names
         while True:
             holder, seq = await self.mycelium.holder(name)
             if holder in self.beats:
-                self.holders[name] = holder
+                self.hear_holder(name, holder, seq)
                 return holder
             chosen = self._choose(name, pool)
             if chosen is None:
                 return None
             self._promised[name] = chosen
             try:
-                await self.mycelium.jobs.write(names.holder(name), chosen.encode(), seq)
+                seq = await self.mycelium.jobs.write(names.holder(name), chosen.encode(), seq)
             except Conflict:
                 continue  # another scheduler was faster: its choice counts
             finally:
                 del self._promised[name]
-            self.holders[name] = chosen
+            self.hear_holder(name, chosen, seq)
             return chosen
 
     def _choose(self, name: str, pool: str) -> str | None:
@@ -132,7 +141,9 @@ class Placement:
             for beat in self.beats.values()
             if not beat.only and pool in (beat.pool, beat.worker)
         }
-        for worker in (*self.holders.values(), *self._promised.values()):
+        held = {name: beat.worker for beat in self.beats.values() for name in beat.names}
+        held |= {name: worker for name, (worker, _) in self.holders.items()}
+        for worker in (*held.values(), *self._promised.values()):
             if worker in load:
                 load[worker] += 1
         return min(load, key=lambda worker: (load[worker], worker), default=None)

@@ -44,6 +44,8 @@ class Scheduler:
     mycelium: Mycelium
     snapshots: Snapshots | None = None
     """Where runs' states are saved from time to time; None for nowhere."""
+    life: str = ""
+    """The process it lives in, as its host knows it."""
     cards: dict[str, Card] = field(default_factory=dict)
     placement: Placement = field(init=False)
     feed: Feed = field(init=False)
@@ -66,7 +68,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.placement = Placement(self.mycelium)
-        self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead)
+        self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead, self.life)
         self.uptake = Uptake(
             self.mycelium, self.snapshots, self.cards, self.beside.run, on_card=self._taken_up
         )
@@ -150,34 +152,44 @@ class Scheduler:
         async for batch in self.mycelium.follow_jobs(first).batches():
             touched: dict[str, list[Action]] = {}
             for entry in batch:
-                kind = names.kind_of(entry.subject)
-                if kind == "slot":
-                    self._hear_slot(entry)
-                if kind != "job":
-                    continue
-                run, facts = self.mycelium.facts(entry)
-                if not facts:
-                    continue
-                card = self.cards.get(run)
-                if card is None:
-                    self.uptake.hear(run, facts)
-                    continue
-                if isinstance(facts[0].event, Claimed):
-                    self.placement.expect(facts[0].event.worker)
-                self.uptake.look_back(card, entry, facts)
-                folded, actions = self.uptake.fold(card, facts)
-                touched.setdefault(run, []).extend(actions)
-                for stored in folded:
-                    self.feed.hear(card, stored)
+                match names.kind_of(entry.subject):
+                    case "job":
+                        self._hear_facts(entry, touched)
+                    case "slot":
+                        self._hear_slot(entry)
+                    case "holder":
+                        self._hear_holder(entry)
             for run, actions in touched.items():
                 await self._act(self.cards[run], actions)
                 self._note_if_settled(self.cards[run])
             self._folded_to = batch[-1].seq
             await self.feed.fill()
 
+    def _hear_facts(self, entry: Entry, touched: dict[str, list[Action]]) -> None:
+        """Fold what a record says; what becomes due by it is added to what is due in its run."""
+        run, facts = self.mycelium.facts(entry)
+        if not facts:
+            return
+        card = self.cards.get(run)
+        if card is None:
+            self.uptake.hear(run, facts)
+            return
+        if isinstance(facts[0].event, Claimed):
+            self.placement.expect(facts[0].event.worker)
+        self.uptake.look_back(card, entry, facts)
+        folded, actions = self.uptake.fold(card, facts)
+        touched.setdefault(run, []).extend(actions)
+        for stored in folded:
+            self.feed.hear(card, stored)
+
     def _hear_slot(self, entry: Entry) -> None:
         slot, record = self.mycelium.slot_taken(entry)
         self.feed.hear_slot(slot, entry.seq, record)
+
+    def _hear_holder(self, entry: Entry) -> None:
+        name = entry.subject.split(".", 3)[3]
+        if self.placement.hear_holder(name, self.mycelium.holder_in(entry), entry.seq):
+            self.beside.run(self._offer_again())
 
     def _note_if_settled(self, card: Card) -> None:
         if not card.state.settled:

@@ -34,6 +34,8 @@ class Serving:
     on_beat: Callable[[Beat], None]
     on_client: Callable[[], None]
     """Called when a notebook says that it is there."""
+    on_scheduler: Callable[[str], None]
+    """Called with who says of itself that it schedules, here or elsewhere."""
     on_trouble: Callable[[str], None]
     """Called with the reason why the server cannot be started again."""
     store: Storekeeper = field(init=False)
@@ -66,6 +68,7 @@ class Serving:
         link, names = self.mycelium.link, self.mycelium.names
         await link.subscribe(names.every_beat, self._hear_beat)
         await link.subscribe(names.client_beat, lambda _: self.on_client())
+        await link.subscribe(names.schedulers, self._hear_scheduler)
         await link.publish(names.census)
         await self.store.begin()
 
@@ -80,6 +83,9 @@ class Serving:
     def _hear_beat(self, message: Message) -> None:
         if (beat := self.mycelium.beat_in(message)) is not None:
             self.on_beat(beat)
+
+    def _hear_scheduler(self, message: Message) -> None:
+        self.on_scheduler(message.data.decode(errors="replace").partition(" ")[2])
 
     async def say_gone(self, worker: str, how: str) -> None:
         """Tell everybody that a worker has died."""

@@ -162,11 +162,13 @@ class Mycelium(Ground):
     async def holder(self, elf_name: str) -> tuple[str, int]:
         """The worker that has a named elf, and the sequence of the record that says so; ("", 0) for none."""
         entry = await self.link.last(self.names.jobs, self.names.holder(elf_name))
-        worker = ""
-        if entry is not None:
-            with self.setting_aside(entry):
-                worker = self.unsealed(entry).decode(errors="replace")
-        return worker, entry.seq if entry else 0
+        return (self.holder_in(entry), entry.seq) if entry else ("", 0)
+
+    def holder_in(self, entry: Entry) -> str:
+        """The worker that a holder's record names; "" for one that cannot be read."""
+        with self.setting_aside(entry):
+            return self.unsealed(entry).decode(errors="replace")
+        return ""
 
     async def last_event(self, run: str, job: int) -> tuple[AnyEvent, int] | None:
         """What a job's own newest record says."""

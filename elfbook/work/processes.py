@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -36,6 +37,11 @@ def child_arguments(prog: str) -> argparse.ArgumentParser:
 
 def place_of(args: argparse.Namespace) -> Place:
     return Place(args.state_dir, args.url, args.namespace)
+
+
+def life_of(pid: int) -> str:
+    """How a process of this machine signs, so that its host knows it from those of others."""
+    return f"{socket.gethostname()}:{pid}:"
 
 
 async def until_stopped(

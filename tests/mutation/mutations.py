@@ -146,6 +146,13 @@ MUTATIONS = (
         "tests/simulation/test_races.py",
     ),
     m(
+        "Who gave an elf away hears of it from the record of its holder",
+        "host/placement.py",
+        "        if seq <= upto:\n",
+        "        if upto:\n",
+        "tests/simulation/test_races.py",
+    ),
+    m(
         "A run is stored over the flow's newest run, and so gets its number",
         "store/mycelium.py",
         "encode(manifest), expect)",

@@ -207,10 +207,31 @@ async def test_two_schedulers_agree_on_the_holder_of_an_elf(one: Mycelium, other
     for placement, busy in zip(placements, ("w1", "w2"), strict=True):
         for worker in ("w1", "w2"):
             placement.hear(Beat(worker, "host", "main"))
-        placement.holders["bob"] = busy
+        placement.holders["bob"] = (busy, 1)
     first, second = await asyncio.gather(*(placement.place("ann", "main") for placement in placements))
     assert first == second
     assert [entry async for entry in one.read(one.names.jobs, one.names.holder("ann"))][1:] == []
+
+
+@on_the_model
+async def test_an_elf_is_where_the_newest_record_says_whatever_a_worker_says(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """A worker was cut off, another scheduler gave its elf away, and it came back: it refuses the elf's jobs."""
+    scheduler = Scheduler(one)
+    for worker in ("w1", "w2"):
+        scheduler.placement.hear(Beat(worker, "host", "main", names=("ann",) if worker == "w1" else ()))
+    following = asyncio.create_task(scheduler._follow_jobs(1))
+    holder = await scheduler.placement.place("ann", "main")
+    assert holder == "w2", "no record says that w1 has it"
+    seq = (await other.holder("ann"))[1]
+    await other.jobs.write(other.names.holder("ann"), b"w1", seq)
+    async with asyncio.timeout(10):
+        while await scheduler.placement.place("ann", "main") != "w1":
+            await asyncio.sleep(0.1)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await scheduler.beside.close()
 
 
 @on_the_model

@@ -14,6 +14,7 @@ import pytest
 
 from elfbook.errors import ElfbookError
 from elfbook.host import hostfile
+from elfbook.host.host import TROUBLE_AFTER
 from elfbook.store.place import Place
 
 STATE_S = 20.0
@@ -52,6 +53,32 @@ async def test_who_was_forked_and_dies_is_started_again(tree, client, book, unti
     run = await book.submit("again", lambda: book.names["Gate"]().task_pass(str(tree.folder / "none"), "x"))
     await client.cancel(run)
     await book.settled(run)
+
+
+async def test_a_scheduler_that_works_and_is_killed_soon_is_not_one_that_does_not_start(tree, client, until):
+    said: list[str] = []
+    undo = await client.mycelium.link.subscribe(
+        client.mycelium.names.schedulers, lambda message: said.append(message.data.decode())
+    )
+    for _ in range(TROUBLE_AFTER + 1):
+        number = tree.facts().scheduler_pid
+        await until(lambda number=number: any(f":{number}:" in each for each in said))
+        tree.send(number, signal.SIGKILL)
+        await until(lambda number=number: tree.facts().scheduler_pid not in (0, number))
+        assert tree.facts().trouble == ""
+    await undo()
+
+
+async def test_a_scheduler_that_never_comes_so_far_is_named(tree, client, until):
+    def killed_again() -> bool:
+        facts = tree.facts()
+        if not facts.trouble and facts.scheduler_pid:
+            tree.send(facts.scheduler_pid, signal.SIGKILL)
+        return bool(facts.trouble)
+
+    await until(killed_again)
+    assert tree.facts().trouble.startswith("scheduler does not start: ")
+    await until(lambda: not tree.facts().trouble)
 
 
 @pytest.mark.parametrize("module", ["host.schedulerprocess", "work.workerprocess"])
