@@ -6,6 +6,7 @@ the live mode that only a front end gets, and the kernel restarted from the menu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -74,6 +75,12 @@ def place(tmp_path: Path) -> Iterator[dict[str, str]]:
     news = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text(json.dumps(NO_NEWS))
+    # The sources' own extension goes before one that was installed.
+    extensions = tmp_path / "share" / "labextensions"
+    extensions.mkdir(parents=True)
+    (extensions / "elfbook").symlink_to(ROOT / "elfbook" / "labextension")
+    others = os.environ.get("JUPYTER_PATH")
+    environ["JUPYTER_PATH"] = os.pathsep.join([str(extensions.parent), *([others] if others else [])])
     yield environ
     subprocess.run([sys.executable, "-m", "elfbook", "down"], env=environ, check=False, timeout=60)
 
@@ -83,18 +90,26 @@ def lab(tmp_path: Path, place: dict[str, str]) -> Iterator[str]:
     """A JupyterLab on copies of the tutorials; gives the address of the folder."""
     books = tmp_path / "books"
     shutil.copytree(ROOT / "notebooks", books)
-    port, token = free_port(), secrets.token_urlsafe(16)
+    token = secrets.token_urlsafe(16)
+    options = ["--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True"]
+    with served("jupyterlab", books, place, token, options) as address:
+        yield f"{address}/lab/tree/{{}}?reset&token={token}"
+
+
+@contextlib.contextmanager
+def served(module: str, books: Path, place: dict[str, str], token: str, options: list[str]) -> Iterator[str]:
+    """The address of a Jupyter server whose page `module` brings."""
+    port = free_port()
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *(sys.executable, "-m", module, "--no-browser", "--allow-root"),
         *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={books}"),
-        *(f"--IdentityProvider.token={token}", "--LabApp.extension_manager=readonly"),
-        "--LabApp.expose_app_in_browser=True",
+        *(f"--IdentityProvider.token={token}", *options),
     ]
-    log = (tmp_path / "lab.log").open("wb")
+    log = (books.parent / "server.log").open("wb")
     server = subprocess.Popen(command, env=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        until(lambda: answers(f"http://127.0.0.1:{port}/api/status?token={token}"), "JupyterLab starts")
-        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?reset&token={token}"
+        until(lambda: answers(f"http://127.0.0.1:{port}/api/status?token={token}"), f"{module} starts")
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(timeout=30)

@@ -1,18 +1,25 @@
-"""What is shipped is what the sources build: elfbook/static is committed, so that a checkout needs no Node."""
+"""What is shipped is what the sources build: elfbook/static and elfbook/labextension are committed, so that a checkout
+needs no Node."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from elfbook.version import __version__
 from tests.extension.conftest import EXTENSION, ROOT, run
 
 STATIC = ROOT / "elfbook" / "static"
 BUILT = ("board.css", "board.js", "graphviz.js")
+LAB = ROOT / "elfbook" / "labextension"
+LAB_BUILT = ("package.json", "static/remoteEntry.js")
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -21,11 +28,38 @@ def test_the_built_files_are_what_the_sources_build_in_any_folder(packages: Path
     elsewhere = tmp_path / "another place" / "extension"
     shutil.copytree(packages, elsewhere, ignore=shutil.ignore_patterns("node_modules"))
     (elsewhere / "node_modules").symlink_to(packages / "node_modules")
+    (elsewhere.parent / "elfbook").mkdir()
+    shutil.copy(ROOT / "elfbook" / "version.py", elsewhere.parent / "elfbook")
     run("node", "build.mjs", str(tmp_path / "built"), cwd=elsewhere)
     assert sorted(path.name for path in STATIC.iterdir()) == sorted(BUILT)
-    for name in BUILT:
-        same = (tmp_path / "built" / name).read_bytes() == (STATIC / name).read_bytes()
-        assert same, f"elfbook/static/{name} is stale: cd extension && npm ci && npm run build"
+    assert files(LAB) == sorted(LAB_BUILT) == files(tmp_path / "built" / "labextension")
+    pairs = [(STATIC / name, tmp_path / "built" / name) for name in BUILT]
+    pairs += [(LAB / name, tmp_path / "built" / "labextension" / name) for name in LAB_BUILT]
+    for kept, made in pairs:
+        same = made.read_bytes() == kept.read_bytes()
+        assert same, f"{kept.relative_to(ROOT)} is stale: cd extension && npm ci && npm run build"
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_extension_shares_what_jupyterlab_has_and_fetches_nothing() -> None:
+    entry = (LAB / "static" / "remoteEntry.js").read_text(encoding="utf-8")
+    assert len(entry.encode()) <= 20 * 1024
+    assert not re.search(r"https?://|\bfetch\(|XMLHttpRequest|WebSocket|innerHTML|\beval\(|new Function", entry)
+    assert json.loads((LAB / "package.json").read_text(encoding="utf-8"))["version"] == __version__
+
+
+def test_an_installation_has_the_extension_where_jupyter_looks() -> None:
+    """The editable one of these tests too."""
+    placed = [str(path) for path in importlib.metadata.files("elfbook") or [] if "labextensions" in path.parts]
+    if not placed and not os.environ.get("CI"):
+        pytest.skip("installed before there was an extension: pip install -e . puts it there")
+    root = Path("share/jupyter/labextensions/elfbook")
+    found = sorted(path.relative_to(Path(sys.prefix, root)).as_posix() for path in Path(sys.prefix, root).rglob("*.js*"))
+    assert found == sorted(LAB_BUILT)
+    assert len(placed) == len(LAB_BUILT)
 
 
 def test_a_page_gets_little_and_fetches_nothing() -> None:

@@ -1,0 +1,7 @@
+/** Made by build.mjs. */
+declare module "elfbook:extension" {
+  import type { Body } from "./container";
+
+  export const needs: readonly string[];
+  export const body: Body;
+}
