@@ -14,6 +14,15 @@ export type Body = (require: (name: string) => unknown, module: { exports: objec
 export interface Container {
   init(scope: Scope): void;
   get(name: string): Promise<() => object>;
+  /** Shows a notebook's cell: how a board in an output reaches the notebook around it (src/hosts/anywidget.ts). */
+  goTo?(cellId: string): void;
+}
+
+/** Where JupyterLab keeps the containers of a page, by the name of the extension. */
+export function containers(): Record<string, Container> {
+  const page = globalThis as { _JUPYTERLAB?: Record<string, Container> };
+  page._JUPYTERLAB ??= {};
+  return page._JUPYTERLAB;
 }
 
 /** The one in use, otherwise the newest: there is one of each in a page. */

@@ -1,7 +1,12 @@
 // What elfbook adds to JupyterLab and Notebook 7. A notebook is complete without it.
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { ICommandPalette } from "@jupyterlab/apputils";
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
+import { INotebookTracker } from "@jupyterlab/notebook";
+import { addCommands } from "./commands";
+import { containers } from "./container";
+import { goTo } from "./goto";
 import { magicLine } from "./magic";
 
 const magic: JupyterFrontEndPlugin = {
@@ -19,4 +24,24 @@ const magic: JupyterFrontEndPlugin = {
   },
 };
 
-export default [magic];
+const commands: JupyterFrontEndPlugin = {
+  id: "elfbook:commands",
+  description: "Commands for what %elf does.",
+  autoStart: true,
+  requires: [INotebookTracker],
+  optional: [ICommandPalette],
+  activate: (app: JupyterFrontEnd, notebooks: INotebookTracker, palette: ICommandPalette | null) => addCommands(app, notebooks, palette),
+};
+
+const cells: JupyterFrontEndPlugin = {
+  id: "elfbook:cells",
+  description: "Lets a board show the cell that a job's source is from.",
+  autoStart: true,
+  requires: [INotebookTracker],
+  activate: (app: JupyterFrontEnd, notebooks: INotebookTracker) => {
+    const own = containers()["elfbook"];
+    if (own) own.goTo = (cellId) => goTo(app, notebooks, cellId);
+  },
+};
+
+export default [magic, commands, cells];

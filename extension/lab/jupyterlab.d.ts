@@ -3,12 +3,12 @@
 
 declare module "@jupyterlab/application" {
   export interface Commands {
-    addCommand(id: string, options: { label: string; caption?: string; isEnabled?: () => boolean; execute: () => unknown }): unknown;
-    execute(id: string): Promise<unknown>;
+    addCommand(id: string, options: { label: string; caption: string; isEnabled(): boolean; execute(): Promise<void> }): unknown;
     notifyCommandChanged(): void;
   }
   export interface JupyterFrontEnd {
     readonly commands: Commands;
+    readonly shell: { activateById(id: string): void };
   }
   export interface JupyterFrontEndPlugin {
     id: string;
@@ -18,6 +18,46 @@ declare module "@jupyterlab/application" {
     optional?: unknown[];
     activate(app: JupyterFrontEnd, ...services: never[]): void;
   }
+}
+
+declare module "@jupyterlab/apputils" {
+  export interface ICommandPalette {
+    addItem(item: { command: string; category: string }): unknown;
+  }
+  export const ICommandPalette: unknown;
+  export interface DialogButton {
+    readonly accept: boolean;
+  }
+  export const Dialog: { cancelButton(): DialogButton; warnButton(options: { label: string }): DialogButton };
+  export function showDialog(options: { title: string; body: string; buttons: DialogButton[] }): Promise<{ button: DialogButton }>;
+}
+
+declare module "@jupyterlab/notebook" {
+  export interface Cell {
+    readonly model: { readonly id: string; readonly sharedModel: { setSource(text: string): void } };
+  }
+  export interface Notebook {
+    readonly widgets: readonly Cell[];
+    readonly activeCell: Cell | null;
+    activeCellIndex: number;
+    deselectAll(): void;
+    scrollToCell(cell: Cell, align: "center"): Promise<void>;
+  }
+  export interface NotebookPanel {
+    readonly id: string;
+    readonly content: Notebook;
+    readonly sessionContext: object;
+  }
+  export interface INotebookTracker {
+    readonly currentWidget: NotebookPanel | null;
+    readonly currentChanged: { connect(changed: () => void): void };
+    find(fits: (panel: NotebookPanel) => boolean): NotebookPanel | undefined;
+  }
+  export const INotebookTracker: unknown;
+  export const NotebookActions: {
+    insertBelow(notebook: Notebook): void;
+    run(notebook: Notebook, session: object): Promise<boolean>;
+  };
 }
 
 declare module "@jupyterlab/codemirror" {

@@ -12,5 +12,5 @@ export interface Host {
   /** How long after rendering the other side can be spoken to. */
   readonly ready_ms?: number;
   /** Shows the notebook's cell, where the host can. */
-  reveal?(cellId: string): void;
+  readonly reveal?: ((cellId: string) => void) | undefined;
 }

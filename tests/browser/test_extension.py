@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import test_lab as lab_tests
-from tests.browser.test_board import Book
+from tests.browser.test_board import ELF, Book
+from tests.browser.test_board import FLOW as GATED
 
 lab, page, place = lab_tests.lab, lab_tests.page, lab_tests.place
 pytestmark = lab_tests.pytestmark
@@ -84,6 +85,40 @@ def test_elf_lines_are_set_apart_in_jupyterlab(lab: str, page: Page, tmp_path: P
     book.set_source(0, "x = 1\n" + FLOW)
     expect(page.locator(".elf-magic-line")).to_have_count(0)
     assert [fault for fault in faults if "elfbook" in fault] == []
+
+
+def test_elf_lines_are_as_others_when_the_setting_says_so(lab: str, page: Page, tmp_path: Path) -> None:
+    settings = tmp_path / "settings" / "@jupyterlab" / "codemirror-extension" / "plugin.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"defaultConfig": {"elfbookMagic": false}}')
+    Book(page, lab, tmp_path / "books" / "magic.ipynb", FLOW, PLAIN)
+    expect(line(page, 0)).to_contain_text("%%elf flow")
+    expect(page.locator(".elf-magic-line")).to_have_count(0)
+
+
+ACTIVE = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+
+
+def test_commands_and_the_way_from_a_job_to_its_cell(lab: str, page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    book = Book(page, lab, tmp_path / "books" / "way.ipynb", "# begin", ELF, GATED.format(gate=str(gate)))
+    book.begin(0)
+    page.evaluate("() => { window.jupyterapp.commands.execute('elfbook:up'); }")
+    book.wait(1, "2 workers ready")
+    book.begin(2)
+    book.wait(2, "Gate is ready")
+    book.begin(3)
+    book.wait(3, "2 running")
+    book.area(3).get_by_text("task_parse[0]").last.click()
+    book.area(3).locator("summary", has_text="source").click()
+    assert page.evaluate(ACTIVE) == 3
+    book.area(3).get_by_role("button", name="Go to the cell").first.click()
+    lab_tests.until(lambda: page.evaluate(ACTIVE) == 2, "the elf's cell is the active one")
+    gate.touch()
+    book.wait(3, "6 of 6 done")
+    page.evaluate("() => { window.jupyterapp.commands.execute('elfbook:down'); }")
+    page.get_by_role("button", name="End them").click()
+    expect(page.locator(".jp-Notebook .jp-CodeCell").nth(3)).to_contain_text("%elf down")
 
 
 def test_elf_lines_are_set_apart_in_notebook_7(notebook: str, page: Page, tmp_path: Path) -> None:
