@@ -154,7 +154,18 @@ class Unreadable(Event, frozen=True):
     """Whose claim it was; None for ends, of which nobody knows the lots."""
 
 
-AnyRecord = AnyEvent | ClaimedTogether | EndedTogether
+class Paused(Struct, frozen=True, tag_field="event", tag="paused"):
+    """A run is to rest, or to go on: its last such record says which. It is about no job, and each job's
+    state stays what it is; what no longer follows from a job's being due is its offer."""
+
+    nonce: str
+    on: bool | None
+    """False when it is to go on. None stands for a record that cannot be read, which leaves things as they
+    are; that is never stored."""
+    why: str = ""
+
+
+AnyRecord = AnyEvent | ClaimedTogether | EndedTogether | Paused
 """What a message of the log can be."""
 
 
@@ -162,11 +173,12 @@ class Stored(Struct, frozen=True):
     """An event with its place in the log."""
 
     job: int
+    """-1 for what is about the run as a whole."""
     seq: int
     """Stream sequence: later facts have larger ones."""
     at: float
     """Seconds since the epoch by the server's clock."""
-    event: AnyEvent
+    event: AnyEvent | Paused
     rests_on: int | None = None
     """None for a job's own record. Otherwise the fact was told together with others, and counts only
     if this is (for a Claimed) the job's own last record, or (for its end) the claim that holds it."""

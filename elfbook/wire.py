@@ -206,6 +206,9 @@ class Names:
     def ends(self, run: str) -> str:
         return f"{self._root}.job.{run}.ends"
 
+    def pause(self, run: str) -> str:
+        return f"{self._root}.job.{run}.pause"
+
     def jobs_of_flow(self, flow: str) -> str:
         return f"{self._root}.job.{flow}.>"
 
@@ -253,7 +256,7 @@ class Names:
         _, _, _, flow, number, *rest = subject.split(".")
         if not number.isdecimal() or rest[-1].startswith("-"):
             raise ValueError(subject)
-        return f"{flow}.{number}", -1 if rest[-1] in ("claims", "ends") else int(rest[-1])
+        return f"{flow}.{number}", -1 if rest[-1] in ("claims", "ends", "pause") else int(rest[-1])
 
     @staticmethod
     def lot_of(subject: str) -> int | None:
@@ -283,6 +286,9 @@ class Names:
 
     def pool_offers(self, pool: str) -> str:
         return f"{self._root}.work.pool.{pool}.>"
+
+    def offers_of(self, run: str) -> str:
+        return f"{self._root}.work.*.*.{run}.>"
 
     @property
     def every_worker_offer(self) -> str:

@@ -19,6 +19,9 @@ GLYPHS: dict[State, str] = {
     State.CANCELLED: "⊘",
 }
 
+PAUSED_GLYPH = "‖"
+"""Of a run, which rests while its jobs keep their states."""
+
 THIN_SPACE = "\u202f"
 """Groups digits; it does not break, so a number never spreads over two lines."""
 

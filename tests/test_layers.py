@@ -54,12 +54,12 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "snapshots", "uptake", "scheduler", "schedulerprocess", "children", "ledger", "withheld", "storekeeper", "serving", "host",
     ),
     "client": (
-        "local", "portal", "outward", "ear", "watched", "client",
+        "local", "portal", "outward", "ear", "watched", "lines", "pausing", "client",
     ),
     "notebook": (
         "traces", "body", "grammar", "policies", "ipython", "naming", "pages", "roster", "strays", "texts",
         "vocabulary", "checks", "connection", "helppages", "jobs", "live", "acts", "board", "talk", "boardpage",
-        "runs", "notebook", "revive", "verbs", "flows",
+        "runs", "notebook", "revive", "verbs", "pausing", "flows",
     ),
 }
 LAYERS: dict[str, tuple[str, ...]] = {

@@ -481,7 +481,7 @@ def test_tab_offers_no_nonsense(cell: Cell, line: str) -> None:
 def test_the_shell_completes_with_types(shell: Any) -> None:
     shell.Completer.use_jedi = False
     with provisionalcompleter():
-        found = list(shell.Completer.completions("%elf re", 7))
+        found = list(shell.Completer.completions("%elf ret", 8))
     assert [(each.text, each.type, each.start) for each in found] == [("retry", "verb", 5)]
 
 

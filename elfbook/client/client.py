@@ -15,7 +15,9 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from elfbook.client.ear import Ear
+from elfbook.client.lines import RunLine
 from elfbook.client.outward import outward
+from elfbook.client.pausing import said_to_rest
 from elfbook.client.watched import Watched, read_revision
 from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.facts import Cancelled, Reopened
@@ -39,18 +41,6 @@ IDLE_S = 20.0
 SITUATION_S = 1.0
 AWAY_LOOKS = 2
 """A host that does not answer this often in a row is started again."""
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """One run in a list."""
-
-    flow: str
-    number: int
-    manifest: Manifest
-    settled: Settled | None
-    counts: dict[str, int]
-    """State to number of jobs; of an unsettled run as its records say now."""
 
 
 @outward
@@ -302,13 +292,14 @@ class Client:
         manifests, settled = await self.mycelium.all_runs()
         lines = []
         for manifest in manifests:
-            note = settled.get(manifest.run)
+            note, paused = settled.get(manifest.run), False
             if note is not None:
                 counts = note.counts
             else:
-                watched = await self.watch(manifest.flow, manifest.number)
-                counts = {state.value: count for state, count in watched.state.counts.items() if count}
-            lines.append(RunLine(manifest.flow, manifest.number, manifest, note, counts))
+                now = (await self.watch(manifest.flow, manifest.number)).state
+                counts = {state.value: count for state, count in now.counts.items() if count}
+                paused = now.paused
+            lines.append(RunLine(manifest.flow, manifest.number, manifest, note, counts, paused))
         return lines
 
     async def workers(self) -> list[Beat]:
@@ -355,6 +346,14 @@ class Client:
                     stopped.add(job)
                     with contextlib.suppress(Unanswered):
                         await self.mycelium.stop_job(now.worker, watched.run, job)
+
+    async def pause(self, watched: Watched, why: str = "") -> bool:
+        """Holds afterwards: the run is paused. True when it was this call that paused it."""
+        return await said_to_rest(watched, True, why)
+
+    async def resume(self, watched: Watched) -> bool:
+        """Holds afterwards: the run goes on. True when it was this call that resumed it."""
+        return await said_to_rest(watched, False)
 
     async def reopen(
         self, watched: Watched, jobs: list[int], revisions: Mapping[str, Revision] | None = None

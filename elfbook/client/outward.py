@@ -17,6 +17,8 @@ HOLDS = {
     "submit": "It is not known whether the run was stored: all of it was, or nothing. Submit it again, and "
     "nothing starts twice: if it is there, you get that run.",
     "cancel": "Some of its jobs may have been cancelled, and the others go on. Cancel it again.",
+    "pause": "It may be paused already, or may not. Pause it again.",
+    "resume": "It may go on already, or may not. Resume it again.",
     "reopen": "Some of its jobs may wait to run again already. Retry it once more: none is opened twice.",
     "store": "Parts of the values may have been stored, which does no harm. Do it again.",
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from elfbook.client.ear import Ear
 from elfbook.client.outward import named, outward
 from elfbook.errors import ElfbookError
-from elfbook.facts import ENDED
+from elfbook.facts import ENDED, Paused
 from elfbook.log.fold import RunState, fold
 from elfbook.model import Graph, Manifest, Output, Revision, ValueRef
 from elfbook.store.link import Entry, Unanswered
@@ -151,6 +151,9 @@ class Watched:
         self._facts_to = entry.seq
         facts = self.mycelium.facts(entry)[1]
         for stored in self.mycelium.within(facts, self.run, self.state):
+            if isinstance(stored.event, Paused):
+                fold(self.state, stored)
+                continue
             now = self.state.jobs[stored.job]
             before = now.state
             fold(self.state, stored)

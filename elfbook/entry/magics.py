@@ -9,7 +9,7 @@ from typing import Any
 
 from elfbook.entry import complete, watch
 from elfbook.errors import ElfbookError, ElfUsageError
-from elfbook.notebook import acts, body, flows, helppages, ipython, verbs
+from elfbook.notebook import acts, body, flows, helppages, ipython, pausing, verbs
 from elfbook.notebook.body import Cell
 from elfbook.notebook.flows import How, Options
 from elfbook.notebook.grammar import Arguments, Verb, parse, silenced, split, unknown
@@ -263,6 +263,13 @@ class Magic:
             notebook=self.notebook,
         )
         return self.say(said, quiet)
+
+    def do_pause(self, arguments: Arguments, quiet: bool) -> object:
+        said = pausing.pause(arguments.text("x"), arguments.text("why"), notebook=self.notebook)
+        return self.say(said, quiet)
+
+    def do_resume(self, arguments: Arguments, quiet: bool) -> object:
+        return self.say(pausing.resume(arguments.text("x"), notebook=self.notebook), quiet)
 
     def do_attach(self, arguments: Arguments, quiet: bool) -> object:
         self.notebook.remarks.clear()

@@ -119,6 +119,23 @@ class Feed:
         for lineup in self.lineups.values():  # who does not lead takes nothing out of them
             lineup.forget(lambda kind: kind.run == run)
 
+    def withdraw(self, run: str) -> None:
+        """Forget what of a run waits for its turn or is on the queue: it is paused.
+
+        What a worker has taken may still be claimed, so each job is offered again as it was before.
+        """
+        for (whose, lot), out in list(self.out_lots.items()):
+            if whose == run:
+                self._shared |= {(run, job): (mark, True) for job, mark in out.jobs.items()}
+                self._end_lot(run, lot, out)
+        for (whose, job), out in list(self.out.items()):
+            if whose == run:
+                self._shared[run, job] = (out.jobs[job], False)
+                self._end(out)
+                self._resume(self.limits.give_up((run, job)))
+        for lineup in self.lineups.values():
+            lineup.forget(lambda kind: kind.run == run)
+
     def hear(self, card: Card, stored: Stored) -> None:
         """A fact has been folded: an offer may have been taken up, and jobs' lengths are learnt."""
         run, job = card.run, stored.job

@@ -58,6 +58,12 @@ class Leftovers:
         with contextlib.suppress(Unanswered, Refused):  # a queue that is away has no offers
             await self.mycelium.link.api(f"STREAM.PURGE.{self.mycelium.names.work}")
 
+    async def clear_run(self, run: str) -> None:
+        """Holds afterwards: no offer of the run is on the queue, as far as the server has stored them."""
+        names = self.mycelium.names
+        with contextlib.suppress(Unanswered, Refused):  # the next sweep does it
+            await self.mycelium.link.api(f"STREAM.PURGE.{names.work}", {"filter": names.offers_of(run)})
+
     async def clear(self) -> None:
         """Holds afterwards: no offer waits for a worker that nobody has heard of for a lease."""
         names = self.mycelium.names

@@ -13,7 +13,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from elfbook.facts import Claimed, Lost, Skipped, State
+from elfbook.facts import Claimed, Lost, Paused, Skipped, State
 from elfbook.host.card import Card, Kind
 from elfbook.host.deadlines import Deadlines
 from elfbook.host.feed import OFFER_AGAIN_S, Feed
@@ -140,33 +140,42 @@ class Scheduler:
             if job.state is State.RUNNING:
                 self.placement.expect(job.worker)
         await self.placement.want(card.state.graph)
-        alike, others = card.alike(due(card.state), time.time())
-        for kind, offers in alike.items():
-            self._offer_alike(card, kind, offers)
-        await self._act(card, others)
+        await self._act_on_many(card, due(card.state))
         await self.feed.fill()
         self._note_if_settled(card)
+
+    async def _rest(self, card: Card) -> None:
+        """A paused run has no offers: of it only what a worker has taken already begins."""
+        self.feed.withdraw(card.run)
+        if self._may_offer():
+            await self.leftovers.clear_run(card.run)
+            if not card.state.paused:  # it was resumed meanwhile, and what was offered then may be gone too
+                await self._offer_again()
 
     async def _follow_jobs(self, first: int) -> None:
         names = self.mycelium.names
         async for batch in self.mycelium.follow_jobs(first).batches():
             touched: dict[str, list[Action]] = {}
+            turned: set[str] = set()
             for entry in batch:
                 match names.kind_of(entry.subject):
                     case "job":
-                        self._hear_facts(entry, touched)
+                        self._hear_facts(entry, touched, turned)
                     case "slot":
                         self._hear_slot(entry)
                     case "holder":
                         self._hear_holder(entry)
             for run, actions in touched.items():
-                await self._act(self.cards[run], actions)
-                self._note_if_settled(self.cards[run])
+                card = self.cards[run]
+                await (self._act_on_many if run in turned else self._act)(card, actions)
+                if run in turned and card.state.paused:
+                    await self._rest(card)
+                self._note_if_settled(card)
             self._folded_to = batch[-1].seq
             await self.feed.fill()
 
-    def _hear_facts(self, entry: Entry, touched: dict[str, list[Action]]) -> None:
-        """Fold what a record says; what becomes due by it is added to what is due in its run."""
+    def _hear_facts(self, entry: Entry, touched: dict[str, list[Action]], turned: set[str]) -> None:
+        """Fold a record; adds what it makes due, and its run if it has paused or resumed that."""
         run, facts = self.mycelium.facts(entry)
         if not facts:
             return
@@ -180,7 +189,10 @@ class Scheduler:
         folded, actions = self.uptake.fold(card, facts)
         touched.setdefault(run, []).extend(actions)
         for stored in folded:
-            self.feed.hear(card, stored)
+            if isinstance(stored.event, Paused):
+                turned.add(run)
+            else:
+                self.feed.hear(card, stored)
 
     def _hear_slot(self, entry: Entry) -> None:
         slot, record = self.mycelium.slot_taken(entry)
@@ -219,6 +231,13 @@ class Scheduler:
                 heapq.heappush(self._later, (action.not_before, card.run, action.job, action.seq))
             else:
                 self._offer(card, action)
+
+    async def _act_on_many(self, card: Card, actions: list[Action]) -> None:
+        """The same when a whole run may be due."""
+        alike, others = card.alike(actions, time.time())
+        for kind, offers in alike.items():
+            self._offer_alike(card, kind, offers)
+        await self._act(card, others)
 
     def _skip(self, card: Card, action: Skip) -> None:
         event = Skipped(nonce=os.urandom(8).hex(), because=action.because)
@@ -359,6 +378,8 @@ class Scheduler:
         while True:
             await asyncio.sleep(SWEEP_S)
             await self._offer_again(OFFER_AGAIN_S)
+            for card in [card for card in self.cards.values() if card.state.paused]:
+                await self._rest(card)  # an offer may have been on its way when the others were taken back
             unstored, self._unstored = self._unstored, []
             for run, job in unstored:
                 card = self.cards.get(run)

@@ -45,6 +45,9 @@ class Head(Struct, frozen=True):
     """Everything in JOBS up to this sequence is in it."""
     facts: int
     lots: tuple[int, ...]
+    paused: bool = False
+    pause_why: str = ""
+    pause_seq: int = 0
 
 
 @dataclass(eq=False)
@@ -72,8 +75,11 @@ class Snapshots:
                     _put(file, encode(slice_of(card.state, first, first + SLICE_JOBS)))
                     await asyncio.sleep(0)
                 # Last, since facts were folded meanwhile: a lot's sequence must not be older than its rows.
-                lots = tuple(card.state.lots)
-                head = Head(card.run, card.manifest.nonce, epoch, upto, card.facts, lots)
+                state = card.state
+                head = Head(
+                    card.run, card.manifest.nonce, epoch, upto, card.facts, tuple(state.lots),
+                    state.paused, state.pause_why, state.pause_seq,
+                )  # fmt: skip
                 _put(file, encode(head))
             os.replace(draft, self.path(card.run))
         except OSError as error:  # a full disk, for one: then the log is folded from its beginning
@@ -93,6 +99,7 @@ class Snapshots:
         except (OSError, ValueError, IndexError, StoreCorrupt, InternalError) as error:
             log.warning("the snapshot of %s is not used: %s", manifest.run, error)
             return None
+        state.paused, state.pause_why, state.pause_seq = facts.paused, facts.pause_why, facts.pause_seq
         self._next[manifest.run] = int(facts.facts * GROWTH) + 1
         return state, facts
 

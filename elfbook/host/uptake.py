@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from elfbook.errors import InternalError, StoreCorrupt, Untrusted
-from elfbook.facts import LOT, Stored
+from elfbook.facts import LOT, Paused, Stored
 from elfbook.host.card import Card
 from elfbook.host.snapshots import Snapshots
 from elfbook.log.fold import Action, fold, start
@@ -129,12 +129,17 @@ class Uptake:
         has seen, a record is gone since then, or one was put there behind the server's back.
         """
         over, state = entry.over, card.state
-        if over is None or not facts or not 0 <= facts[0].job < len(state.jobs):
+        if over is None or not facts:
             return
         job = facts[0].job
-        now, lot = state.jobs[job], state.lots[job // LOT]
         among = isinstance(over, Among)
-        seq, newest, upto = (over.seq, lot, lot) if among else (over, now.seq, now.upto)
+        if isinstance(facts[0].event, Paused):
+            seq, newest, upto = over, state.pause_seq, state.pause_seq
+        elif 0 <= job < len(state.jobs):
+            now, lot = state.jobs[job], state.lots[job // LOT]
+            seq, newest, upto = (over.seq, lot, lot) if among else (over, now.seq, now.upto)
+        else:
+            return
         if seq == newest or entry.seq <= upto:
             return
         whose = entry.subject if not among else over.subjects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from elfbook.facts import LOT, Claimed, Failed, State, Stored
-from elfbook.log.fold import Offer, RunState, next_action
+from elfbook.log.fold import RunState, offer_of
 from elfbook.model import Failure
 
 WHY = "a message that may have been about this job cannot be used, so nobody knows whether it was done: {}"
@@ -27,7 +27,8 @@ def in_doubt(state: RunState, stored: Stored) -> Iterator[Stored]:
                 yield Stored(job, stored.seq, stored.at, failed, now.held)
         return
     lot = range(event.lot * LOT, min(len(state.jobs), event.lot * LOT + LOT))
-    offered = {job for job in lot if isinstance(next_action(state, job), Offer)}
+    # Also of a paused run: the claim may be of an offer that was made before.
+    offered = {job for job in lot if offer_of(state, job) is not None}
     for job in lot:
         now = state.jobs[job]
         held = job in offered and now.mark < stored.seq

@@ -13,6 +13,8 @@ What jobs mean for one another (states.py has the life of a single one):
 - A Reopened job makes everything wait again that still waits for it. What is SKIPPED stays so
   until its own Reopened, therefore a retry reopens all that `to_reopen` names.
 - A job that has started is never called back: a Reopened parent does not touch it.
+- While the run is paused no job is offered. All else goes on: what is held may end, what cannot start
+  any more is skipped. Resuming offers what is due then.
 
 Edges point from later jobs to earlier ones, as a flow draws them. So one pass in the order of
 the jobs meets every parent first, and nothing here recurses.
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from elfbook.errors import InternalError
-from elfbook.facts import ENDED, LOT, Claimed, State, Stored
+from elfbook.facts import ENDED, LOT, Claimed, Paused, State, Stored
 from elfbook.log.states import (
     CANCELLED,
     DONE,
@@ -56,6 +58,7 @@ __all__ = [
     "due",
     "fold",
     "next_action",
+    "offer_of",
     "policy_of",
     "roots_of_trouble",
     "run_outcome",
@@ -106,6 +109,11 @@ class RunState:
     """To each job the jobs whose `turn` comes after it, where there are any."""
     lots: list[int]
     """For each lot the last message about its claims or a job's own record: what a claim of many expects."""
+    paused: bool = False
+    """True while nothing of it is offered, because a person said so."""
+    pause_why: str = ""
+    pause_seq: int = 0
+    """Of the last record that paused or resumed it: what the next one expects."""
 
     @property
     def settled(self) -> bool:
@@ -137,6 +145,8 @@ def start(graph: Graph, run_key: str = "") -> RunState:
 
 def fold(state: RunState, stored: Stored) -> list[Action]:
     """What has become due by `stored`, after applying it in place; duplicates change nothing."""
+    if type(stored.event) is Paused:
+        return _fold_pause(state, stored)
     if not 0 <= stored.job < len(state.jobs):
         raise InternalError(f"the log has a fact about job {stored.job} of {len(state.jobs)}")
     now = state.jobs[stored.job]
@@ -168,6 +178,17 @@ def fold(state: RunState, stored: Stored) -> list[Action]:
     return [action for job in sorted(set(touched)) if (action := next_action(state, job))]
 
 
+def _fold_pause(state: RunState, stored: Stored) -> list[Action]:
+    """A run that goes on offers everything that is due; skips went on meanwhile."""
+    if stored.seq <= state.pause_seq:
+        return []
+    state.pause_seq = stored.seq
+    was = state.paused
+    if stored.event.on is not None:
+        state.paused, state.pause_why = stored.event.on, stored.event.why if stored.event.on else ""
+    return [action for action in due(state) if type(action) is Offer] if was and not state.paused else []
+
+
 def due(state: RunState) -> list[Action]:
     """Everything that is due now, for whoever starts or starts over."""
     return [action for job in range(len(state.jobs)) if (action := next_action(state, job))]
@@ -180,6 +201,14 @@ def next_action(state: RunState, job: int) -> Action | None:
         return None
     if now.because is not None:
         return Skip(job, now.seq, now.because)
+    return None if state.paused else offer_of(state, job)
+
+
+def offer_of(state: RunState, job: int) -> Offer | None:
+    """The offer that is due for a job, or would be if its run were not paused."""
+    now = state.jobs[job]
+    if now.state is not WAITING or now.because is not None:
+        return None
     turn = state.graph.jobs[job].turn
     if now.unmet or (turn is not None and state.jobs[turn].state not in ENDED):
         return None
@@ -242,10 +271,12 @@ def _spread(state: RunState, job: int, standing: str, touched: list[int]) -> Non
 # ---------------------------------------------------------------------------- questions
 
 
-def run_outcome(state: RunState) -> Literal["done", "failed", "cancelled", "running", "waiting"]:
+def run_outcome(state: RunState) -> Literal["done", "failed", "cancelled", "running", "waiting", "paused"]:
     """The run in one word; `waiting` until its first job has been claimed or has ended."""
     counts = state.counts
     if not state.settled:
+        if state.paused:
+            return "paused"
         return "waiting" if counts[WAITING] == len(state.jobs) else "running"
     if counts[FAILED]:
         return "failed"

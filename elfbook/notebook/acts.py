@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from elfbook.errors import ElfbookError
+from elfbook.facts import State
 from elfbook.view.messages import Act, Answer
 from elfbook.view.view import title_of
 from elfbook.words import plural
@@ -38,6 +39,10 @@ def done(run: Run, act: Act) -> str:
             return cancelled(run, run._notebook.cancel(run, act.why, jobs or None))
         case "retry":
             return reopened(run, run._notebook.retry(run, jobs or None))
+        case "pause":
+            return paused(run, run._notebook.pause(run, act.why))
+        case "resume":
+            return resumed(run, run._notebook.resume(run))
     raise ElfbookError(f"{act.verb} cannot be asked of flow {run.flow}")
 
 
@@ -53,3 +58,19 @@ def reopened(run: Run, number: int) -> str:
     if not number:
         return f"nothing to retry: {title_of(run.flow, run.state)}"
     return f"{plural(number, 'job')} of flow {run.flow} {'runs' if number == 1 else 'run'} again"
+
+
+def paused(run: Run, changed: bool) -> str:
+    """`paused flow party: 2 jobs that have begun go on; resume it with  %elf resume party`."""
+    if run.settled:
+        return f"nothing to pause: {title_of(run.flow, run.state)}"
+    running = run.state.counts[State.RUNNING]
+    verbs = "has begun goes on" if running == 1 else "have begun go on"
+    begun = f": {plural(running, 'job')} that {verbs}" if running else ""
+    first = f"paused flow {run.flow}" if changed else f"flow {run.flow} is paused already"
+    return f"{first}{begun}.  %elf resume {run.flow}  lets it go on"
+
+
+def resumed(run: Run, changed: bool) -> str:
+    """`flow party goes on`."""
+    return f"flow {run.flow} goes on" if changed else f"not paused: {title_of(run.flow, run.state)}"

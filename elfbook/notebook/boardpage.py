@@ -41,7 +41,7 @@ IDLE_S = 0.5
 ALIVE_S = 2.0
 MEET_S = 3.0
 """A page that can draw the widget has said so by then."""
-CAN: tuple[Verb, ...] = ("retry", "cancel")
+CAN: tuple[Verb, ...] = ("retry", "cancel", "pause", "resume")
 
 
 class BoardPage:

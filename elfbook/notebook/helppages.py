@@ -20,6 +20,7 @@ Everyday
   %elf                     what is going on
   %elf show | logs         look into a run or a job
   %elf retry | cancel      mend or stop a run
+  %elf pause | resume      let a run rest, and go on
 
 Options of a flow
   --dry            draw the plan, start nothing

@@ -344,6 +344,18 @@ class Notebook(Connection):
             jobs = reach.above(run.plan, jobs)
         return self.ask(self.client.cancel, run.watched, why, jobs)
 
+    def pause(self, run: Run, why: str = "") -> bool:
+        """Holds afterwards: no job of the run is offered until it is resumed. False if it was so before."""
+        refuse_local(run, "it is over")
+        self.renew(run)
+        return self.ask(self.client.pause, run.watched, why)
+
+    def resume(self, run: Run) -> bool:
+        """Holds afterwards: what is due of the run is offered. False if it was not paused."""
+        refuse_local(run, "it is over")
+        self.renew(run)
+        return self.ask(self.client.resume, run.watched)
+
     def job_labels(self) -> list[str]:
         """Jobs of the runs held here, for completion: failed ones first, then running ones."""
         order = (State.FAILED, State.RUNNING, State.DONE)

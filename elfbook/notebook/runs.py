@@ -287,7 +287,7 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """`waiting`, `running`, `done`, `failed` or `cancelled`."""
+        """`waiting`, `running`, `paused`, `done`, `failed` or `cancelled`."""
         return run_outcome(self.state)
 
     @property
@@ -331,6 +331,16 @@ class Run:
     def cancel(self, why: str = "") -> Run:
         """This run, cancelled: no attempt of it starts any more."""
         self._notebook.cancel(self, why)
+        return self
+
+    def pause(self, why: str = "") -> Run:
+        """This run, paused: what workers have taken goes on, and nothing else begins."""
+        self._notebook.pause(self, why)
+        return self
+
+    def resume(self) -> Run:
+        """This run, going on where it was paused."""
+        self._notebook.resume(self)
         return self
 
     def logs(self) -> pages.Logs:

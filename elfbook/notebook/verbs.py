@@ -27,7 +27,7 @@ from elfbook.notebook.texts import below_home
 from elfbook.notebook.traces import shown_as
 from elfbook.store.place import Place
 from elfbook.version import __version__
-from elfbook.words import GLYPHS, count, duration, listing, plural
+from elfbook.words import GLYPHS, PAUSED_GLYPH, count, duration, listing, plural
 
 WORKERS = 2
 """How many `%elf up` starts when it is not told."""
@@ -244,7 +244,9 @@ def run_lines(notebook: Notebook, *, here: bool = False, failed: bool = False) -
     ]
     width = max(map(len, names), default=0)
     return [
-        f"{run_glyph(line.counts)} {name:<{width}}  {counts_words(line.counts, line.manifest.jobs)}"
+        f"{PAUSED_GLYPH if line.paused else run_glyph(line.counts)} {name:<{width}}  "
+        + counts_words(line.counts, line.manifest.jobs)
+        + ", paused" * line.paused
         for name, line in zip(names, shown, strict=True)
     ]
 

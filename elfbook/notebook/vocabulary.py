@@ -130,6 +130,23 @@ VERBS: dict[str, Verb] = {
             "What depends on a cancelled job, and is not cancelled itself, is skipped.",
         ),
         Verb(
+            "pause",
+            "Let a run rest: what workers have taken goes on, and nothing else of it begins.",
+            (Operand("x", of="active"),),
+            (Flag("--why", "a reason, kept in the record", "TEXT"), QUIET),
+            ("%elf pause party", '%elf pause party --why "the machine is needed"'),
+            "party.pause()",
+            "It stays so until %elf resume, whatever is restarted. A --deadline goes on.",
+        ),
+        Verb(
+            "resume",
+            "Let a paused run go on.",
+            (Operand("x", of="active"),),
+            (QUIET,),
+            ("%elf resume party",),
+            "party.resume()",
+        ),
+        Verb(
             "attach",
             "Show a run here and put its handle back under the flow's name.",
             (Operand("x", required=False, of="run"),),

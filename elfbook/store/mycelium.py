@@ -28,6 +28,7 @@ from elfbook.facts import (
     Claimed,
     ClaimedTogether,
     EndedTogether,
+    Paused,
     SlotTaken,
     Stored,
     Unreadable,
@@ -154,6 +155,10 @@ class Mycelium(Ground):
         """Store what became of jobs of lots."""
         return self.jobs.write(self.names.ends(run), encode(ended), None)
 
+    def pause(self, run: str, paused: Paused, expect: int) -> asyncio.Future:
+        """Have a run rest or go on; Conflict when somebody has said so since `expect`."""
+        return self.jobs.write(self.names.pause(run), encode(paused), expect)
+
     async def kept(self, elf_name: str) -> tuple[bytes | None, int]:
         """What a named elf keeps, and the sequence of that; (None, 0) when it keeps nothing yet."""
         entry = await self.link.last(self.names.jobs, self.names.keep(elf_name))
@@ -227,13 +232,15 @@ class Mycelium(Ground):
             return run, told(decode_record(self.unsealed(entry)), job, entry.seq, entry.at)
         except (StoreCorrupt, Untrusted, IndexError) as error:
             self.set_aside(entry, str(error))
+            if entry.subject == self.names.pause(run):  # about no job: it ends none
+                return run, [Stored(-1, entry.seq, entry.at, Paused("", on=None))]
             return run, [damaged(job, self.names.lot_of(entry.subject), entry, error)]
 
     def within(self, facts: list[Stored], run: str, state: RunState) -> Iterator[Stored]:
         """The facts about jobs that the run has, each to be folded before the next; others are set aside."""
         jobs = len(state.jobs)
         for stored in facts:
-            if 0 <= stored.job < jobs:
+            if 0 <= stored.job < jobs or isinstance(stored.event, Paused):
                 yield stored
             elif isinstance(stored.event, Unreadable):
                 yield from in_doubt(state, stored)

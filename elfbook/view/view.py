@@ -17,7 +17,17 @@ from elfbook.view.groups import FailureGroup, grouped
 from elfbook.view.outline import Outline, in_words, outline, tally, task_name
 from elfbook.view.said import JobOutput, outputs_of
 from elfbook.view.waiting import reasons_of
-from elfbook.words import GLYPHS, count, duration, listing, one_line, plural, printable, without_places
+from elfbook.words import (
+    GLYPHS,
+    PAUSED_GLYPH,
+    count,
+    duration,
+    listing,
+    one_line,
+    plural,
+    printable,
+    without_places,
+)
 
 SUMMARY_LENGTH = 200
 LONGEST_REFERENCE = 60
@@ -28,6 +38,7 @@ OUTCOME_GLYPHS = {
     "cancelled": GLYPHS[State.CANCELLED],
     "running": GLYPHS[State.RUNNING],
     "waiting": GLYPHS[State.WAITING],
+    "paused": PAUSED_GLYPH,
 }
 
 
@@ -55,7 +66,7 @@ class RunView:
 
     flow: str
     outcome: str
-    """`done`, `failed`, `cancelled`, `running` or `waiting`."""
+    """`done`, `failed`, `cancelled`, `running`, `waiting` or `paused`."""
     title: str
     """`flow party: 4 of 6 jobs done, 1 failed, 1 skipped`, without its glyph."""
     rows: tuple[TaskRow, ...]
@@ -163,7 +174,10 @@ def title_of(flow: str, state: RunState) -> str:
     parts += [f"{count(counts[state_])} {state_}" for state_ in shown if counts[state_]]
     if counts[State.WAITING] and not counts[State.RUNNING]:
         parts.append(f"{count(counts[State.WAITING])} {State.WAITING}")
-    again = sum(ran_again(now) for now in state.jobs) if run_outcome(state) == "done" else 0
+    outcome = run_outcome(state)
+    if outcome == "paused":
+        parts.append(outcome)
+    again = sum(ran_again(now) for now in state.jobs) if outcome == "done" else 0
     kept = f" ({count(again)} ran again, {count(len(state.jobs) - again)} kept)" if again else ""
     return ", ".join(parts) + kept
 
@@ -216,6 +230,8 @@ def steps_of(flow: str, state: RunState, failed: str, workers: int | None) -> tu
         if workers == 0:
             verb = "waits" if waiting == 1 else "wait"
             return (Step(f"{plural(waiting, 'job')} {verb} for workers:", "%elf up"),)
+        if state.paused:
+            return (Step("let it go on with", f"%elf resume {flow}"),)
         return (Step("stop it with", f"%elf cancel {flow}"),) if failed else ()
     if failed:
         first = f"{flow}/{failed}"

@@ -38,6 +38,9 @@ def why(
         return f"waits for {label(state, unmet[0])}{others}"
     if spec.turn is not None and state.jobs[spec.turn].state not in ENDED:
         return f"waits for its turn after {label(state, spec.turn)}"
+    if state.paused:
+        because = f": {one_line(state.pause_why)}" if state.pause_why else ""
+        return f"waits because its run is paused{because}"
     if job_now.not_before > now:
         return f"tries again in {duration(job_now.not_before - now)} after {last_trouble(job_now)}"
     if situation is not None and (kept := kept_by(state, job, situation)):
