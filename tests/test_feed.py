@@ -18,8 +18,11 @@ from elfbook.facts import (
     EndedTogether,
     Ending,
     Failed,
+    Paused,
     Released,
     Reopened,
+    State,
+    Stored,
     Succeeded,
     Success,
     told,
@@ -527,3 +530,37 @@ async def test_what_may_still_be_queued_is_offered_in_the_same_way_again(shared:
     again, again_lots = await fed.offered()
     assert again == alone
     assert [lot[0] for lot in again_lots] == [lot[0] for lot in lots], "the server knows the lot by its state"
+
+
+@pytest.mark.parametrize("how", ["alone", "in a lot", "under a limit"])
+async def test_a_paused_run_leaves_the_queue_and_comes_back_in_the_same_way(how: str) -> None:
+    fed = Fed()
+    limited = {"limit": "api:1"} if how == "under a limit" else {}
+    card = fed.run(*specs(4), **limited)
+    if how == "in a lot":
+        await fed.learnt(card)
+        fed.feed.again()
+    offered = await fed.offered()
+    other = fed.run(*specs(2), number=2, **limited)
+    fed.seq += 1
+    fold(card.state, Stored(-1, fed.seq, 1.0, Paused("n", True)))
+    fed.feed.withdraw(card.run)
+    assert {run for run, _ in (*fed.feed.out, *fed.feed.out_lots)} <= {other.run}
+    fed.feed.again()
+    await fed.feed.fill()
+    singles, lots = fed.queue.take()
+    assert {each.run for each in (*singles, *lots)} == {other.run}, "its place is another run's meanwhile"
+    for dispatch in singles:
+        fed.tell(other, Claimed("n", worker="w0"), dispatch.job)
+        fed.tell(other, Cancelled("n"), dispatch.job)
+    for job in range(2):
+        if other.state.jobs[job].state is State.WAITING:
+            fed.tell(other, Cancelled("n"), job)
+    fed.seq += 1
+    pace_s = SHORT_S if how == "alone" else 1.0  # by what is known now it would be offered otherwise
+    fed.feed._pace_s = {card.kind(0).code: pace_s}
+    for action in fold(card.state, Stored(-1, fed.seq, 1.0, Paused("n", False))):
+        fed.feed.add(card, action.job)
+    again = await fed.offered()
+    assert again[0][:1] == offered[0][:1] and again[1] == offered[1]
+    assert any(offered) and bool(offered[1]) is (how == "in a lot")

@@ -23,6 +23,7 @@ from elfbook.facts import (
     Ending,
     Failed,
     Lost,
+    Paused,
     Released,
     Reopened,
     Skipped,
@@ -30,8 +31,10 @@ from elfbook.facts import (
     Stored,
     Succeeded,
     Success,
+    Unreadable,
     told,
 )
+from elfbook.log.doubt import in_doubt
 from elfbook.log.fold import (
     Offer,
     RunState,
@@ -39,6 +42,7 @@ from elfbook.log.fold import (
     backoff,
     due,
     fold,
+    offer_of,
     policy_of,
     roots_of_trouble,
     run_outcome,
@@ -47,7 +51,7 @@ from elfbook.log.fold import (
     to_reopen,
 )
 from elfbook.log.states import counts_still
-from elfbook.model import Graph, JobSpec, Policy, ValueRef
+from elfbook.model import Failure, Graph, JobSpec, Policy, ValueRef
 
 CLAIMED, RELEASED, SUCCEEDED = Claimed("n", worker="w1"), Released("n"), Succeeded("n", worker="w1")
 FAILED, BROKEN, LOST = Failed("n"), Failed("n", final=True), Lost("n")
@@ -82,6 +86,11 @@ class Told:
         """What a fact that was told together with others makes due."""
         self.seq += 1
         return fold(self.state, Stored(number, self.seq, 100.0 + self.seq, event, rests_on))
+
+    def pause(self, on: bool | None = True, why: str = "") -> list[Offer | Skip]:
+        """What pausing the run, or letting it go on, makes due."""
+        self.seq += 1
+        return fold(self.state, Stored(-1, self.seq, 100.0 + self.seq, Paused("n", on, why)))
 
     def states(self) -> str:
         return " ".join(now.state for now in self.state.jobs)
@@ -322,6 +331,87 @@ def test_each_message_tells_its_facts() -> None:
         Stored(4, 10, 2.5, LOST, 8),
     ]
     assert told(FAILED, 2, 3, 0.5) == [Stored(2, 3, 0.5, FAILED)]
+
+
+# ---------------------------------------------------------------------------- pause and resume
+
+
+@pytest.mark.parametrize("before", WAYS)
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_paused_run_offers_nothing_and_all_else_goes_on(before: str, fact: str) -> None:
+    paused, plain = Told(job()), Told(job())
+    for run in (paused, plain):
+        run(0, *WAYS[before])
+    assert paused.pause() == []
+    plain.seq += 1  # so that both have the same sequences
+    assert [each for each in paused(0, FACTS[fact]) if isinstance(each, Offer)] == []
+    plain(0, FACTS[fact])
+    assert paused.state.jobs == plain.state.jobs
+    assert due(paused.state) == []
+    assert paused.pause(on=False) == due(plain.state)
+
+
+def test_only_the_last_word_about_a_pause_counts() -> None:
+    run = Told(job(), job(0))
+    offer = Offer(0, 0, 1)
+    for on, news, after in [
+        (False, [], [offer]), (True, [], []), (True, [], []), (None, [], []), (False, [offer], [offer]),
+        (None, [], [offer]), (True, [], []),
+    ]:  # fmt: skip
+        assert (run.pause(on), due(run.state)) == (news, after)
+        assert run.state.pause_seq == run.seq, "what the next record expects"
+    for seq in (1, run.seq):
+        assert fold(run.state, Stored(-1, seq, 1.0, Paused("n", False))) == []
+        assert run.state.paused, "an old word changes nothing"
+
+
+def test_a_pause_says_why_until_the_run_goes_on() -> None:
+    run = Told(job())
+    run.pause(why="the machine is needed")
+    assert (run.state.pause_why, run_outcome(run.state)) == ("the machine is needed", "paused")
+    run.pause(None)
+    assert (run.state.pause_why, run_outcome(run.state)) == ("the machine is needed", "paused")
+    run.pause(False)
+    assert (run.state.pause_why, run_outcome(run.state)) == ("", "waiting")
+
+
+def test_what_cannot_start_is_skipped_while_its_run_is_paused() -> None:
+    run = Told(job(), job(0), job())
+    run(0, CLAIMED)
+    run.pause()
+    assert run(0, BROKEN) == [Skip(1, 0, 0)]
+    assert due(run.state) == [Skip(1, 0, 0)]
+    run(1, Skipped("n", because=0))
+    assert run.pause(on=False) == [Offer(2, 0, 1)], "no skip is said again"
+
+
+def test_a_paused_run_settles_all_the_same() -> None:
+    run = Told(job())
+    run(0, CLAIMED)
+    run.pause()
+    assert run_outcome(run.state) == "paused"
+    run(0, SUCCEEDED)
+    assert (run.state.settled, run_outcome(run.state)) == (True, "done")
+
+
+def test_a_retry_and_a_cancel_of_a_paused_run_count() -> None:
+    run = Told(job(), job())
+    run(0, CLAIMED, BROKEN)
+    run.pause()
+    assert to_reopen(run.state) == [0]
+    assert run(0, REOPENED) == []
+    assert to_cancel(run.state) == [(1, 0), (0, run.seq)]
+    run(1, CANCELLED)
+    assert run.pause(on=False) == [Offer(0, 4, 2)]
+
+
+def test_a_claim_that_cannot_be_read_may_be_of_an_offer_from_before_the_pause() -> None:
+    run = Told(job(), job(0))
+    run.pause()
+    assert offer_of(run.state, 0) == Offer(0, 0, 1) and due(run.state) == []
+    for stored in in_doubt(run.state, Stored(-1, 9, 1.0, Unreadable("", 0, Failure("StoreCorrupt", "gone"), lot=0))):
+        fold(run.state, stored)
+    assert run.states() == "failed waiting"
 
 
 # ---------------------------------------------------------------------------- attempts and budgets

@@ -32,6 +32,7 @@ from elfbook.facts import (
     Ending,
     Failed,
     Lost,
+    Paused,
     Released,
     Reopened,
     Skipped,
@@ -164,6 +165,19 @@ def logs(draw: st.DrawFn) -> tuple[Graph, list[Stored]]:
     return graph, facts
 
 
+@st.composite
+def with_pauses(draw: st.DrawFn) -> tuple[Graph, list[Stored], list[Stored]]:
+    """A graph, a log, and the same log with words about pausing between its messages."""
+    graph, facts = draw(logs())
+    mixed: list[Stored] = []
+    for index, stored in enumerate([*facts, None]):
+        if draw(st.integers(0, 3)) == 0:
+            on = draw(st.sampled_from([True, True, False, None]))
+            mixed.append(Stored(-1, 1000 + index, 1.0, Paused("n", on)))
+        mixed += [stored] if stored else []
+    return graph, facts, mixed
+
+
 def told(graph: Graph, facts: list[Stored]) -> RunState:
     state = start(graph, "r.1")
     for stored in facts:
@@ -242,6 +256,31 @@ def test_due_is_what_its_definition_says_and_fold_says_all_of_it(log: tuple[Grap
         assert plainly(due(follower.state)) == due_by_definition(follower.state, facts[:count])
         assert not set(news) & before, "already due"
         assert {action.job for action in news} <= waiting | {stored.job}
+
+
+@CALM
+@given(with_pauses())
+def test_a_paused_run_offers_nothing_and_resumed_it_is_as_if_it_had_never_been(
+    log: tuple[Graph, list[Stored], list[Stored]],
+) -> None:
+    graph, facts, mixed = log
+    follower = Follower(graph, [])
+    for stored in mixed:
+        news = follower.tell(stored)
+        assert not follower.state.paused or not [each for each in news if isinstance(each, Offer)]
+    plain, paused = told(graph, facts), follower.state
+    assert (paused.jobs, paused.counts, paused.lots) == (plain.jobs, plain.counts, plain.lots)
+    assert to_reopen(paused) == to_reopen(plain)
+    skips = [each for each in due(plain) if not isinstance(each, Offer)]
+    assert due(paused) == (skips if paused.paused else due(plain))
+    follower.tell(Stored(-1, 2000, 1.0, Paused("n", False)))
+    assert follower.state == replace_pause(plain, follower.state)
+
+
+def replace_pause(plain: RunState, state: RunState) -> RunState:
+    """The run as it would be, with the place of the last word about pausing."""
+    plain.pause_seq = state.pause_seq
+    return plain
 
 
 @CALM

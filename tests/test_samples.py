@@ -175,6 +175,7 @@ STORED: dict[str, object] = {
         timeout_s=30.0,
     ),
     "claimed_together": facts.ClaimedTogether(nonce="n1", worker="w1", jobs=((128, 0, 1), (129, 7, 2))),
+    "paused": facts.Paused(nonce="n1", on=True, why="asked"),
     "slot_taken": facts.SlotTaken(run="crawl.7", job=1, nonce="n1"),
     "ended_together": facts.EndedTogether(
         nonce="n1",

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elfbook.errors import InternalError
-from elfbook.facts import State, Stored, Succeeded
+from elfbook.facts import Paused, State, Stored, Succeeded
 from elfbook.host.card import Card
 from elfbook.host.snapshots import Snapshots
 from elfbook.log.fold import RunState, due, fold, start, to_reopen
@@ -99,6 +99,17 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(Snapshots(tmp_path / "snapshots"))
+
+
+def test_a_snapshot_of_a_paused_run_is_paused(place: Place) -> None:
+    card = place.card()
+    fold(card.state, Stored(-1, 690, 1.0, Paused("n", True, "asked")))
+    asyncio.run(place.snapshots.save(card, upto=700, epoch=3))
+    state, _ = place.snapshots.load(place.manifest, place.graph, 3)
+    assert (state.paused, state.pause_why, state.pause_seq) == (True, "asked", 690)
+    assert decisions(state) == decisions(card.state)
+    assert fold(state, Stored(-1, 690, 1.0, Paused("n", False))) == [], "it is in the snapshot already"
+    assert len(fold(state, Stored(-1, 701, 1.0, Paused("n", False)))) == 667
 
 
 def test_what_was_saved_is_loaded(place: Place) -> None:

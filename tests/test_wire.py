@@ -175,6 +175,25 @@ def test_a_jobs_subject_names_its_run_and_number() -> None:
     assert Names.job_of(Names("lab").job("crawl-2_b.17", 1234)) == ("crawl-2_b.17", 1234)
 
 
+def test_what_is_said_of_a_run_names_no_job_and_no_lot() -> None:
+    names = Names("lab")
+    for subject in (names.pause("crawl-2_b.17"), names.ends("crawl-2_b.17"), names.claims("crawl-2_b.17", 3)):
+        assert names.job_of(subject) == ("crawl-2_b.17", -1)
+        assert names.run_of(subject) == "crawl-2_b.17"
+    assert matches(names.jobs_of("crawl.7"), names.pause("crawl.7"))
+    assert not matches(names.lot("crawl.7", 0), names.pause("crawl.7"))
+    assert names.lot_of(names.pause("crawl.7")) is None
+
+
+def test_all_offers_of_a_run_and_no_others_lie_under_one_pattern() -> None:
+    names = Names("lab")
+    pattern = names.offers_of("crawl.7")
+    for run, whose in [("crawl.7", True), ("crawl.77", False), ("crawl-7.7", False), ("main.7", False)]:
+        offers = [names.offer_to_pool("main", run, 1, "0"), names.offer_to_worker("crawl", run, 1, "5-2")]
+        for offer in [*offers, names.lot_offer("main", run, 0, 9)]:
+            assert matches(pattern, offer) is whose
+
+
 def matches(pattern: str, subject: str) -> bool:
     """As NATS matches: `*` one token, `>` one or more at the end."""
     wanted, given_ = pattern.split("."), subject.split(".")
@@ -186,7 +205,7 @@ def matches(pattern: str, subject: str) -> bool:
 def subjects(names: Names) -> dict[str, list[str]]:
     return {
         names.runs: [names.run("crawl"), names.settled("crawl.7")],
-        names.jobs: [names.job("crawl.7", 1), names.keep("animals"), names.holder("animals")],
+        names.jobs: [names.job("crawl.7", 1), names.keep("animals"), names.holder("animals"), names.pause("crawl.7")],
         names.work: [
             names.offer_to_pool("main", "crawl.7", 1, 0),
             names.offer_to_worker("w1", "crawl.7", 1, 0),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -22,6 +23,7 @@ from elfbook.facts import (
     EndedTogether,
     Ending,
     Lost,
+    Paused,
     Released,
     Reopened,
     Skipped,
@@ -463,3 +465,102 @@ async def test_what_was_cancelled_before_its_claim_was_answered_does_not_begin(
         await asyncio.sleep(1)
         assert [job.token for job in given] == list(worker.bench.held) == ["w1-2"]
         await worker.beside.close()
+
+
+# ---------------------------------------------------------------------------- pause and resume
+
+
+@on_the_model
+async def test_of_two_who_pause_and_resume_at_once_each_is_told_what_was_its_own(
+    one: Mycelium, other: Mycelium
+) -> None:
+    clients = [Client(None, one), Client(None, other)]
+    first = await submitted(one)
+    runs = [first, await clients[1].watch("crawl")]
+    for on in (True, False, True):
+        does = [client.pause(run) if on else client.resume(run) for client, run in zip(clients, runs, strict=True)]
+        assert sorted(await asyncio.gather(*does)) == [False, True], "one of them did it"
+    does = [clients[0].pause(runs[0]), clients[1].resume(runs[1]), clients[0].resume(runs[0])]
+    await asyncio.gather(*does)
+    entries = [entry async for entry in one.read(one.names.jobs, one.names.pause(RUN))]
+    said = [one.facts(entry)[1][0].event.on for entry in entries]
+    assert said == [number % 2 == 0 for number in range(len(said))], "nobody says what was said already"
+    for run in runs:
+        await run.catch_up()
+        assert (run.state.paused, run.state.pause_seq) == (said[-1], entries[-1].seq)
+        await run.close()
+
+
+@contextlib.asynccontextmanager
+async def scheduling(mycelium: Mycelium) -> AsyncIterator[None]:
+    """A scheduler has begun, and has ended afterwards."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(Scheduler(mycelium).run(stop))
+    await asyncio.sleep(3)
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+def on_the_queue(mycelium: Mycelium) -> set[str]:
+    """The runs of which there are offers."""
+    server = mycelium.link.nc.network.server
+    subjects = [kept.subject.split(".") for kept in server.streams[mycelium.names.work].messages.values()]
+    return {".".join(parts[5:7]) for parts in subjects}
+
+
+@on_the_model
+async def test_a_scheduler_takes_a_paused_runs_offers_off_the_queue_and_puts_them_back(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """However quickly one follows the other; and one that starts meanwhile offers nothing of it."""
+    watched = await submitted(one)
+    client = Client(None, one)
+    async with scheduling(other):
+        assert on_the_queue(one) == {RUN}
+        for _ in range(3):
+            await client.pause(watched)
+            await asyncio.sleep(1)
+            assert on_the_queue(one) == set()
+            await client.resume(watched)
+            await asyncio.sleep(1)
+            assert on_the_queue(one) == {RUN}
+        for _ in range(5):
+            await client.pause(watched)
+            await client.resume(watched)
+        await asyncio.sleep(1)
+        assert on_the_queue(one) == {RUN}
+        await client.pause(watched)
+    async with scheduling(other):
+        await asyncio.sleep(10)
+        assert on_the_queue(one) == set()
+        await client.resume(watched)
+        await asyncio.sleep(1)
+        assert on_the_queue(one) == {RUN}
+    await watched.close()
+
+
+@on_the_model
+async def test_an_offer_that_came_after_the_queue_was_cleared_does_not_stay(one: Mycelium, other: Mycelium) -> None:
+    watched = await submitted(one)
+    async with scheduling(other):
+        await Client(None, one).pause(watched)
+        await asyncio.sleep(1)
+        await (await one.offer(dispatch(), pool="main"))
+        assert on_the_queue(one) == {RUN}
+        await asyncio.sleep(6)
+        assert on_the_queue(one) == set()
+    await watched.close()
+
+
+@on_the_model
+async def test_what_a_worker_has_taken_before_the_pause_is_claimed_and_counts(one: Mycelium, other: Mycelium) -> None:
+    watched = await submitted(one)
+    await other.pause(RUN, Paused("n", True), 0)
+    claim = await one.claim_lot(RUN, 0, claim_by("w2"), 0)
+    assert await still_holds(one, claim)
+    assert await done_by(one, claim, watched)
+    assert watched.state.settled and watched.state.paused
+    await watched.close()

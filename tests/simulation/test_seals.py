@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from elfbook.errors import Untrusted
-from elfbook.facts import ClaimedTogether, EndedTogether, State, Success, Unreadable
+from elfbook.facts import ClaimedTogether, EndedTogether, Paused, State, Success, Unreadable
 from elfbook.host.uptake import Uptake
 from elfbook.log.fold import fold, start, to_reopen
 from elfbook.model import Dispatch, Graph, JobSpec, Manifest, Origin, Policy, Settled, ValueRef
@@ -43,6 +43,7 @@ WRITES: dict[str, Callable[[Mycelium], Awaitable]] = {
     "job": lambda m: m.record(RUN, 0, claimed("w1"), 0),
     "claims": lambda m: m.claim_lot(RUN, 0, MANY, 0),
     "ends": lambda m: m.end_lots(RUN, EndedTogether("n", "w1")),
+    "pause": lambda m: m.pause(RUN, Paused("n", True), 0),
     "run": lambda m: m.add_run(run_of(1), 0),
     "settled": lambda m: m.note_settled(Settled(run=RUN, counts={"done": 1}, upto=1)),
     "slot": lambda m: m.claim_with_slot(slotted(), claimed("w1")),
@@ -119,6 +120,11 @@ async def seen_as_it_is(mycelium: Mycelium, kind: str) -> bool:
             bad = [fact for fact in facts if isinstance(fact.event, Unreadable) or fact.event.nonce == ""]
             assert all(fact.event.failure.type == "Untrusted" for fact in bad)
             return not bad
+    if kind == "pause":
+        entry = await mycelium.link.last(names.jobs, names.pause(RUN))
+        ((about, seq, event),) = [(fact.job, fact.seq, fact.event) for fact in mycelium.facts(entry)[1]]
+        assert (about, seq, type(event)) == (-1, 1, Paused), "it ends no job"
+        return event.on is True
     if kind == "run":
         return bool((await mycelium.all_runs())[0])
     if kind == "settled":
