@@ -56,6 +56,8 @@ OF_A_CLIENT: dict[str, Call] = {
     "runs": lambda client, run: client.runs(),
     "workers": lambda client, run: client.workers(),
     "cancel": lambda client, run: client.cancel(run),
+    "pause": lambda client, run: client.pause(run),
+    "resume": lambda client, run: client.resume(run),
     "reopen": lambda client, run: client.reopen(run, [0]),
     "fetch": lambda client, run: client.fetch(blob("a")),
     "store": lambda client, run: client.store({"b" * 64: [b"x" * 600_000]}),

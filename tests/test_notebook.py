@@ -275,6 +275,30 @@ def test_cancel_and_join_and_timeout(cell: Cells) -> None:
     assert "TimedOut: task_sleep[0] ran longer than 0.3 s" in shown
 
 
+def test_pause_and_resume(cell: Cells, tmp_path: Path) -> None:
+    cell("%elf up 2")
+    cell(SLOW)
+    cell("%%elf flow nap --no-wait\nSleeper().task_sleep.map([30, 30, 30])")
+    nap = cell["nap"]
+    said = cell("%elf pause nap --why 'not now'")
+    assert said.startswith("paused flow nap") and said.endswith("%elf resume nap  lets it go on")
+    assert cell("%elf pause nap").startswith("flow nap is paused already")
+    assert nap.outcome == "paused" and nap.state.pause_why == "not now"
+    assert [job.why for job in nap.jobs][2] == "waits because its run is paused: not now"
+    assert any(line.startswith("‖ nap ") and line.endswith(", paused") for line in cell("%elf runs").splitlines())
+    assert "‖ nap " in cell("%elf")
+    assert "no run; only a whole run can be paused" in cell.fails("%elf pause nap/task_sleep[1]", ElfUsageError)
+    assert cell("%elf resume nap") == "flow nap goes on"
+    assert cell("%elf resume nap").startswith("not paused: flow nap: 0 of 3 jobs done")
+    assert nap.pause().outcome == "paused"
+    assert nap.resume().outcome in ("running", "waiting")
+    cell("%elf cancel nap")
+    assert cell("%elf pause nap") == "nothing to pause: flow nap: 0 of 3 jobs done, 3 cancelled"
+    cell(SLOW.replace("Sleeper", "Napper"))
+    cell("%%elf flow here --local\nNapper().task_sleep(0)")
+    assert "ran in this kernel, with --local" in cell.fails("here.pause()", ElfUsageError)
+
+
 def test_cancel_of_part_of_a_flow(cell: Cells) -> None:
     cell("%elf up 2")
     cell(SLOW)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from elfbook.client.watched import Watched
-from elfbook.facts import Claimed, Stored, Succeeded
+from elfbook.facts import Claimed, Paused, Stored, Succeeded
 from elfbook.log.fold import fold, start
 from elfbook.model import Beat, ElfUse, Graph, JobSpec, Manifest, Output, Situation
 from elfbook.notebook.connection import BEHIND, Connection
@@ -69,6 +69,19 @@ def test_hello_is_answered_by_everything_and_changes_follow(run: Run) -> None:
     page.take(message, buffers)
     assert page.states() == ["done", "running", "waiting"]
     assert page.head.title == "flow f: 1 of 3 jobs done, 1 running"
+
+
+def test_a_pause_is_told_although_no_job_has_changed(run: Run) -> None:
+    run.talk.hear(Hello("a"), 0.0)
+    run.talk.hear(Open("a", 1), 0.0)
+    assert run.kinds() == ["snapshot", "detail", "printed"]
+    for number, (on, outcome, reason) in enumerate(
+        [(True, "paused", "waits because its run is paused: asked"), (False, "waiting", "waits for a worker")]
+    ):
+        fold(run.watched.state, Stored(-1, 50 + number, 1.0, Paused("n", on, "asked")))
+        run.watched.version += 1
+        (patch, _), (told, _) = run.talk.step()
+        assert (patch.head.outcome, told.reason) == (outcome, reason)
 
 
 def test_a_page_that_is_known_already_gets_no_second_snapshot(run: Run) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from elfbook.facts import Cancelled, Failed, Lost, Released, Reopened, Succeeded
+from elfbook.facts import Cancelled, Failed, Lost, Paused, Released, Reopened, Succeeded
 from elfbook.model import ElfUse, Failure, Frame, Output, Policy, Situation, ValueRef
 from elfbook.view.textform import raised_lines, text
 from elfbook.view.view import first_words, summary
@@ -101,20 +101,24 @@ def test_the_static_form_does_not_depend_on_chance(story: Callable, call: Callab
 
 # ---------------------------------------------------------------------------- titles
 
-TITLES = {
-    "○ flow party: 0 of 3 jobs done, 3 waiting": (),
-    "● flow party: 1 of 3 jobs done, 1 running": ((0, "done"), (1, "claim")),
-    "● flow party: 1 of 3 jobs done, 1 failed, 1 waiting": ((0, "done"), (1, "fail")),
-    "✓ flow party: 3 of 3 jobs done": ((0, "done"), (1, "done"), (2, "done")),
-    "⊘ flow party: 2 of 3 jobs done, 1 cancelled": ((0, "done"), (1, "done"), (2, "cancel")),
-    "✗ flow party: 1 of 3 jobs done, 1 failed, 1 cancelled": ((0, "done"), (1, "fail"), (2, "cancel")),
-    "✓ flow party: 3 of 3 jobs done (1 ran again, 2 kept)": (
+TITLES = [
+    ("○ flow party: 0 of 3 jobs done, 3 waiting", ()),
+    ("● flow party: 1 of 3 jobs done, 1 running", ((0, "done"), (1, "claim"))),
+    ("● flow party: 1 of 3 jobs done, 1 failed, 1 waiting", ((0, "done"), (1, "fail"))),
+    ("✓ flow party: 3 of 3 jobs done", ((0, "done"), (1, "done"), (2, "done"))),
+    ("⊘ flow party: 2 of 3 jobs done, 1 cancelled", ((0, "done"), (1, "done"), (2, "cancel"))),
+    ("✗ flow party: 1 of 3 jobs done, 1 failed, 1 cancelled", ((0, "done"), (1, "fail"), (2, "cancel"))),
+    ("‖ flow party: 1 of 3 jobs done, 1 running, paused", ((0, "done"), (1, "claim"), (-1, "pause"))),
+    ("‖ flow party: 0 of 3 jobs done, 3 waiting, paused", ((-1, "pause"),)),
+    ("● flow party: 1 of 3 jobs done, 1 running", ((0, "done"), (-1, "pause"), (1, "claim"), (-1, "resume"))),
+    ("✓ flow party: 3 of 3 jobs done", ((-1, "pause"), (0, "done"), (1, "done"), (2, "done"))),
+    ("✓ flow party: 3 of 3 jobs done (1 ran again, 2 kept)", (
         (0, "done"), (1, "fail"), (2, "done"), (1, "reopen"), (1, "done"),
-    ),
-    "✓ flow party: 3 of 3 jobs done (2 ran again, 1 kept)": (
+    )),
+    ("✓ flow party: 3 of 3 jobs done (2 ran again, 1 kept)", (
         (0, "done"), (1, "cancel"), (2, "fail"), (1, "reopen"), (2, "reopen"), (1, "done"), (2, "done"),
-    ),
-}
+    )),
+]
 
 
 def tell(told: Callable, job: int, word: str) -> None:
@@ -129,9 +133,11 @@ def tell(told: Callable, job: int, word: str) -> None:
             told.tell(job, Cancelled("n"))
         case "reopen":
             told.tell(job, Reopened("n"))
+        case "pause" | "resume":
+            told.tell(job, Paused("n", word == "pause"))
 
 
-@pytest.mark.parametrize("title, facts", TITLES.items(), ids=TITLES)
+@pytest.mark.parametrize("title, facts", TITLES)
 def test_titles(story: Callable, call: Callable, title: str, facts: tuple[tuple[int, str], ...]) -> None:
     told = story([call("task_hello", number) for number in range(3)])
     for job, word in facts:
@@ -465,6 +471,22 @@ def test_packages_that_no_worker_has(story: Callable, call: Callable, lacks: tup
     assert why(told.state, 0, situation=seen) == words
     told.tell(0, Reopened("n", revision="d2"))
     assert why(told.state, 0, situation=seen) == "waits for a worker", "what mended code needs is not known"
+
+
+def test_of_a_paused_run_each_job_that_could_begin_waits_for_that(story: Callable, call: Callable) -> None:
+    told = story([call("task_a"), call("task_b", parents=(0,)), call("task_c")], policy=Policy(retries=1))
+    told.fail(2, Failure("ValueError", "no"))
+    told.tell(-1, Paused("n", True, "the machine\nis needed"))
+    full = Situation(store="the store is full")
+    words = "waits because its run is paused: the machine"
+    assert [why(told.state, job, situation=full) for job in range(3)] == [words, "waits for task_a[0]", words]
+    view = told.look(workers=2)
+    assert (view.outcome, [step.words for step in view.steps]) == ("paused", ["%elf resume party"])
+    assert [step.words for step in told.look(workers=0).steps] == ["%elf up"]
+    told.tell(-1, Paused("n", True))
+    assert why(told.state, 0) == "waits because its run is paused"
+    told.tell(-1, Paused("n", False))
+    assert why(told.state, 0) == "waits for a worker"
 
 
 def test_a_job_under_its_tasks_own_limit(story: Callable, call: Callable) -> None:
