@@ -1,8 +1,7 @@
 """The words: every type that crosses a process or is stored, frozen, in one place.
 
-Nothing here reads a clock, a file or a network. Bytes fields are opaque to every process
-except a kernel or the notebook of the person who owns the value: schedulers, workers and
-viewers carry them and never open them.
+Nothing here reads a clock, a file or a network. Bytes fields are opaque to every process except a kernel or
+the notebook of the person who owns the value: schedulers, workers and viewers carry and never open them.
 """
 
 from __future__ import annotations
@@ -11,18 +10,14 @@ import msgspec
 
 INLINE_LIMIT = 32 * 1024
 """Bytes of an encoded value that travel inside a record; larger ones travel as a blob.
-
-The design allows 256 KB. 32 KB keeps the fold of a 10,000-job run in memory and a dispatch
-that names several parents below the server's default message limit of 1 MB.
-"""
+So the fold of 10,000 jobs stays in memory, and a dispatch that names several parents below 1 MB, which is
+the server's default limit of a message."""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=False, omit_defaults=True, gc=False):
     """Base of every stored type: immutable, compared by content, unknown fields ignored.
 
-    A value that never changes cannot come to hold itself, so the garbage collector need not look at it:
-    it would walk over the hundred thousands of a large run again and again.
-    """
+    A value that never changes cannot come to hold itself, so the garbage collector need not walk over it."""
 
 
 # ---------------------------------------------------------------------------- values
@@ -359,6 +354,10 @@ class Beat(Struct, frozen=True):
     """True in the last beat of a worker that ends on purpose."""
     modules: dict[str, bool] = msgspec.field(default_factory=dict)
     """Whether its kernel has the packages that it was asked for."""
+    memory: int = 0
+    """Bytes that its kernel has now; 0 when unknown."""
+    cpu: float = 0.0
+    """Cores that its kernel has lately kept busy; 0 when unknown."""
 
 
 class Situation(Struct, frozen=True):

@@ -222,6 +222,8 @@ def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_
     front.ask(messages.Bye("a"))
     front.ask(messages.Count("b", on=True))
     front.until(lambda: (census := front.last(messages.Census)) and len(census.workers) == 2)
+    assert all(worker.memory > 1_000_000 for worker in front.last(messages.Census).workers)
+    front.until(lambda: any(worker.cpu for worker in front.last(messages.Census).workers), "a gate is looked at often")
     front.ask(messages.Want("graphviz.js"))
     front.until(lambda: front.last(messages.Asset))
     assert front.told[-1][1] == [b"layout"] or any(buffers == [b"layout"] for _, buffers in front.told)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from elfbook.work import memory
-from elfbook.work.memory import Memory, count_in, counters_of, mounted, used_by
+from elfbook.work.memory import Memory, Usage, count_in, counters_of, mounted, used_by
 
 V2 = "30 23 0:26 / {0}/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "35 31 0:32 / {0}/memory rw,relatime - cgroup cgroup rw,memory"
@@ -181,3 +184,48 @@ def test_a_process_that_runs_and_one_that_somebody_else_waited_for() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitpid(process.pid, 0)
     assert memory.reap(process)[1] == 0
+
+
+# ---------------------------------------------------------------------------- what it uses now
+
+
+@pytest.fixture
+def usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, float]]:
+    """Looks at a process that has had so many ticks by that time; None for one that has ended."""
+    made, clock = Usage(tmp_path), SimpleNamespace(now=0.0)
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def look(at: float, ticks: int | None, pid: int = 7) -> tuple[int, float]:
+        clock.now = at
+        folder = tmp_path / str(pid)
+        shutil.rmtree(folder, ignore_errors=True)
+        if ticks is not None:
+            folder.mkdir()
+            (folder / "stat").write_text(f"{pid} (py) 3 (x) S {'0 ' * 10}{ticks - 1} 1 99 99 0")
+            (folder / "statm").write_text("900 100 50")
+        return made.of(pid)
+
+    return look
+
+
+def test_the_cores_that_were_kept_busy_between_two_looks(usage: Callable[..., tuple[int, float]]) -> None:
+    second, size = memory.TICKS_PER_S, 100 * memory.PAGE
+    assert usage(100.0, 50 * second) == (size, 0.0), "nobody knows when it had them"
+    assert usage(102.0, 51 * second) == (size, 0.5)
+    assert usage(102.5, 52 * second) == (size, 0.5), "too soon to tell"
+    assert usage(104.0, 57 * second) == (size, 3.0)
+    assert usage(106.0, 57 * second) == (size, 0.0)
+    assert usage(108.0, 61 * second, pid=8) == (size, 0.0), "another kernel"
+    assert usage(110.0, 63 * second, pid=8) == (size, 1.0)
+    assert usage(112.0, None, pid=8) == (0, 0.0), "it has ended"
+    assert usage(114.0, None, pid=0) == (0, 0.0)
+
+
+def test_this_process_is_seen_to_work() -> None:
+    seen = Usage()
+    assert seen.of(os.getpid())[0] > 1_000_000
+    before = memory.ticks_of(os.getpid())
+    while memory.ticks_of(os.getpid()) < before + 3:
+        sum(range(10_000))
+    seen._looked -= memory.CPU_S
+    assert seen.of(os.getpid())[1] > 0

@@ -197,6 +197,8 @@ STORED: dict[str, object] = {
         kernel_pid=11,
         running="Hut.task_save[3]",
         leaving=True,
+        memory=181_000_000,
+        cpu=1.5,
     ),
     "beat_with_modules": Beat(
         worker="w1",
@@ -210,6 +212,8 @@ STORED: dict[str, object] = {
         kernel_pid=11,
         running="Hut.task_save[3]",
         leaving=True,
+        memory=181_000_000,
+        cpu=1.5,
         modules={"scipy": True, "torch": False},
     ),
     "situation": Situation(

@@ -232,8 +232,8 @@ def test_the_workers_are_told_to_whoever_looks(run: Run) -> None:
     assert run.talk.counts
     run.talk.hear(Count("a", on=False), 0.0)
     assert not run.talk.counts
-    (worker,) = census([Beat("w\x1b[1m1", "host", "main", running="task_x[0]")]).workers
-    assert (worker.name, worker.running) == ("w1", "task_x[0]")
+    (worker,) = census([Beat("w\x1b[1m1", "host", "main", running="task_x[0]", memory=7, cpu=0.5)]).workers
+    assert (worker.name, worker.running, worker.memory, worker.cpu) == ("w1", "task_x[0]", 7, 0.5)
 
 
 # ---------------------------------------------------------------------------- what it rests on

@@ -214,6 +214,8 @@ def census(beats: Iterable[Beat]) -> Census:
                 host=printable(beat.host),
                 pool=printable(beat.pool),
                 running=printable(beat.running),
+                memory=beat.memory,
+                cpu=beat.cpu,
             )
             for beat in beats
         )

@@ -1,4 +1,4 @@
-"""How much memory a kernel uses, and whether it was ended for want of it.
+"""How much memory and time a kernel uses, and whether it was ended for want of memory.
 
 Linux ends a process that has used up the memory there is by SIGKILL, like a person would. What
 tells the two apart is a counter of such ends: of the process's own cgroup, where there is one,
@@ -23,6 +23,9 @@ COUNT_S = 1.0
 STALE_S = 3.0
 """After so long without a look, what was counted meanwhile was about somebody else."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+CPU_S = 1.0
+"""Over a shorter time the processor's ticks, of 10 ms as a rule, say too little."""
 
 
 @dataclass(eq=False)
@@ -65,6 +68,41 @@ class Memory:
 
     def _count(self) -> int:
         return sum(count_in(path) for path in self._counters)
+
+
+@dataclass(eq=False)
+class Usage:
+    """What a worker's present kernel uses, whichever process that is."""
+
+    proc: Path = Path("/proc")
+    cpu: float = 0.0
+    """Cores that it kept busy between the last two looks."""
+    _pid: int = 0
+    _ticks: int = 0
+    _looked: float = 0.0
+
+    def of(self, pid: int) -> tuple[int, float]:
+        """Bytes of memory that the process has, and how many cores it has lately kept busy; 0 if unknown."""
+        now, ticks = time.monotonic(), ticks_of(pid, self.proc)
+        took_s = now - self._looked
+        if pid != self._pid:
+            self.cpu = 0.0
+        elif took_s < CPU_S:
+            return used_by(pid, self.proc), self.cpu
+        else:
+            self.cpu = round(max(0, ticks - self._ticks) / TICKS_PER_S / took_s, 2)
+        self._pid, self._ticks, self._looked = pid, ticks, now
+        return used_by(pid, self.proc), self.cpu
+
+
+def ticks_of(pid: int, proc: Path = Path("/proc")) -> int:
+    """The processor's ticks that the process has had, with all its threads; 0 when it has ended."""
+    try:
+        # Behind the program's name, which may hold anything; fields 14 and 15 of the line.
+        fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def reap(process: subprocess.Popen) -> tuple[int | None, int]:

@@ -7,11 +7,14 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import msgspec
 
 from elfbook.model import Beat
 from elfbook.store.link import Message, Unanswered
 from elfbook.store.mycelium import Mycelium
+from elfbook.work.memory import Usage
 
 LEASE_S = float(os.environ.get("ELFBOOK_LEASE_S", "15"))
 """A worker not heard of for this long has lost what it held."""
@@ -27,6 +30,7 @@ class Pulse:
     state: Callable[[], Beat]
     asleep: Callable[[], None]
     """Called when no beat has come through for a lease: the worker was frozen, or cut off."""
+    usage: Usage = field(default_factory=Usage)
     _sent: float = 0.0
     _through: float = 0.0
     """When the last beat was sent of which the server is known to have it; 0 before the first."""
@@ -48,8 +52,10 @@ class Pulse:
 
     async def beat(self) -> None:
         """Say so now."""
+        state = self.state()
+        memory, cpu = self.usage.of(state.kernel_pid)
         with contextlib.suppress(Unanswered):
-            await self.mycelium.beat(self.state())
+            await self.mycelium.beat(msgspec.structs.replace(state, memory=memory, cpu=cpu))
 
     def _came_through(self, _: Message) -> None:
         # First the look at the clock: this may be the echo of a beat from before a long sleep.
