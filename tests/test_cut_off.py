@@ -17,7 +17,7 @@ from elfbook.client.client import Client
 from elfbook.client.watched import Watched
 from elfbook.errors import FlowCancelled, MyceliumUnreachable
 from elfbook.model import ElfUse, Graph, JobSpec, Manifest, Origin, ValueRef
-from elfbook.notebook import verbs
+from elfbook.notebook import pausing, verbs
 from elfbook.notebook.notebook import Notebook
 from elfbook.notebook.runs import Run
 from elfbook.store.link import Unanswered
@@ -173,6 +173,8 @@ VERBS: dict[str, Callable[[Notebook], object]] = {
     "%elf retry": lambda book: verbs.retry("verbs", notebook=book),
     "%elf retry RUN": lambda book: book.runs["verbs"].retry(),
     "%elf cancel": lambda book: verbs.cancel("verbs", notebook=book),
+    "%elf pause": lambda book: pausing.pause("verbs", notebook=book),
+    "run.resume": lambda book: book.runs["verbs"].resume(),
     "%elf attach": lambda book: verbs.attach("gone", notebook=book),
     "%elf attach --all": lambda book: verbs.attach_all(notebook=book),
     "workers": lambda book: book.workers(),

@@ -278,7 +278,7 @@ def test_cancel_and_join_and_timeout(cell: Cells) -> None:
 def test_pause_and_resume(cell: Cells, tmp_path: Path) -> None:
     cell("%elf up 2")
     cell(SLOW)
-    cell("%%elf flow nap --no-wait\nSleeper().task_sleep.map([30] * 9)")
+    cell("%%elf flow nap --no-wait\nSleeper().task_sleep.map([30] * 90)")
     nap = cell["nap"]
     said = cell("%elf pause nap --why 'not now'")
     assert said.startswith("paused flow nap") and said.endswith("%elf resume nap  lets it go on")
@@ -290,11 +290,11 @@ def test_pause_and_resume(cell: Cells, tmp_path: Path) -> None:
     assert "‖ nap " in cell("%elf")
     assert "no run; only a whole run can be paused" in cell.fails("%elf pause nap/task_sleep[1]", ElfUsageError)
     assert cell("%elf resume nap") == "flow nap goes on"
-    assert cell("%elf resume nap").startswith("not paused: flow nap: 0 of 9 jobs done")
+    assert cell("%elf resume nap").startswith("not paused: flow nap: 0 of 90 jobs done")
     assert nap.pause().outcome == "paused"
     assert nap.resume().outcome in ("running", "waiting")
     cell("%elf cancel nap")
-    assert cell("%elf pause nap") == "nothing to pause: flow nap: 0 of 9 jobs done, 9 cancelled"
+    assert cell("%elf pause nap") == "nothing to pause: flow nap: 0 of 90 jobs done, 90 cancelled"
     cell(SLOW.replace("Sleeper", "Napper"))
     cell("%%elf flow here --local\nNapper().task_sleep(0)")
     assert "ran in this kernel, with --local" in cell.fails("here.pause()", ElfUsageError)
