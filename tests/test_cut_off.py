@@ -166,6 +166,18 @@ async def test_a_submission_in_doubt_is_found_again_also_when_it_has_ended(place
         assert (fresh.manifest.number, joined) == (2, False), "only once: then it is a run of its own"
 
 
+async def test_a_flush_without_a_connection_does_not_say_that_all_has_arrived(place, server, until) -> None:
+    async with opened(place) as client:
+        link = client.mycelium.link
+        os.kill(server, signal.SIGKILL)
+        await until(lambda: not link.connected)
+        with pytest.raises(Unanswered):
+            await link.flush()
+        await asyncio.to_thread(ensure_server, place, mode="fast")
+        await link.flush()
+        assert link.connected
+
+
 VERBS: dict[str, Callable[[Notebook], object]] = {
     "%elf": lambda book: verbs.overview(notebook=book).about,
     "%elf runs": lambda book: verbs.runs(notebook=book),

@@ -292,7 +292,10 @@ class Link(Questions):
     async def flush(self) -> None:
         """Holds afterwards: the server has had all that was published; Unanswered when it does not say so."""
         try:
-            await self.nc.flush(FLUSH_S)
+            async with asyncio.timeout(FLUSH_S):
+                while not self.connected:  # nats-py would say at once that it is done
+                    await asyncio.sleep(LOCATE_S)
+                await self.nc.flush(FLUSH_S)
         except (OSError, nats.errors.Error) as error:  # TimeoutError is an OSError
             raise Unanswered(f"no answer within {FLUSH_S} s") from error
 
