@@ -10,11 +10,14 @@ from elfbook.store.mycelium import Conflict
 
 
 async def said_to_rest(watched: Watched, on: bool, why: str = "") -> bool:
-    """Holds afterwards: the log says so, or the run has settled. True if it was said here."""
+    """Holds afterwards: the log says so, or a run that was to rest has settled. True if it was said here.
+
+    A run that has settled while it rested can go on: it would rest still if it were retried.
+    """
     while True:
         await watched.catch_up()
         state = watched.state
-        if state.settled or state.paused == on:
+        if state.paused == on or (on and state.settled):
             return False
         said = Paused(os.urandom(8).hex(), on, why)
         try:

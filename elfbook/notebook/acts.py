@@ -57,7 +57,8 @@ def reopened(run: Run, number: int) -> str:
     """`2 jobs of flow party run again`."""
     if not number:
         return f"nothing to retry: {title_of(run.flow, run.state)}"
-    return f"{plural(number, 'job')} of flow {run.flow} {'runs' if number == 1 else 'run'} again"
+    said = f"{plural(number, 'job')} of flow {run.flow} {'runs' if number == 1 else 'run'} again"
+    return f"{said} once it goes on:  %elf resume {run.flow}" if run.state.paused else said
 
 
 def paused(run: Run, changed: bool) -> str:
@@ -73,4 +74,6 @@ def paused(run: Run, changed: bool) -> str:
 
 def resumed(run: Run, changed: bool) -> str:
     """`flow party goes on`."""
-    return f"flow {run.flow} goes on" if changed else f"not paused: {title_of(run.flow, run.state)}"
+    if not changed:
+        return f"not paused: {title_of(run.flow, run.state)}"
+    return f"flow {run.flow} " + ("is not paused any more" if run.settled else "goes on")

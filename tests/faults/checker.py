@@ -25,7 +25,7 @@ from pathlib import Path
 from trails import Mark, marks_of
 
 from elfbook.client.watched import Watched
-from elfbook.facts import ENDED, Claimed, Released, Reopened, State, Stored, Succeeded
+from elfbook.facts import ENDED, Claimed, Paused, Released, Reopened, State, Stored, Succeeded
 from elfbook.log.fold import RunState, due, fold, start
 from elfbook.model import Beat, Graph
 from elfbook.store.graphstore import graph_of
@@ -81,6 +81,9 @@ def folded(graph: Graph, run: str, facts: list[Stored]) -> tuple[RunState, list[
     state, wrong, counted = start(graph, run), [], []
     own_end = [False] * len(graph.jobs)
     for fact in facts:
+        if isinstance(fact.event, Paused):
+            fold(state, fact)
+            continue
         now = state.jobs[fact.job]
         over = now.state in ENDED and not isinstance(fact.event, Reopened)
         if over and fact.rests_on is None and own_end[fact.job]:

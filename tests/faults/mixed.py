@@ -1,4 +1,4 @@
-"""Mixed flows by chance: fans, chains, grids, named elves that keep, failures, retries, large values.
+"""Mixed flows by chance: fans, chains, grids, named elves that keep, failures, retries, pauses, large values.
 
 Jobs are numbered in the order of their calls, and that number is the word each leaves in the trail.
 """
@@ -23,8 +23,8 @@ from elfbook.log.fold import to_reopen
 from elfbook.model import Origin
 from elfbook.store.link import Unanswered
 
-KINDS = ("fan", "chain", "grid", "ledger", "shaky", "failing", "large", "cancelled", "reopened")
-WEIGHTS = (4, 3, 4, 4, 3, 2, 1, 2, 1)
+KINDS = ("fan", "chain", "grid", "ledger", "shaky", "failing", "large", "cancelled", "reopened", "paused")
+WEIGHTS = (4, 3, 4, 4, 3, 2, 1, 2, 1, 2)
 LEDGERS = 4
 AWAY_S = 60.0
 
@@ -135,7 +135,7 @@ def reopened(_, trail, path, word, chance, pace_s):
 
 DRAWN = {
     "fan": fan, "chain": chain, "grid": grid, "ledger": ledger, "shaky": shaky, "failing": failing,
-    "large": large, "cancelled": slow, "reopened": reopened,
+    "large": large, "cancelled": slow, "reopened": reopened, "paused": grid,
 }  # fmt: skip
 
 
@@ -164,6 +164,11 @@ async def play(
     if made.kind == "cancelled":
         await _some_time(watched, chance.uniform(0, 1.0))
         await patiently(lambda: ground.client.cancel(watched, "by chance"), f"cancelling {watched.run}")
+    if made.kind == "paused":
+        await _some_time(watched, chance.uniform(0, 0.5))
+        await patiently(lambda: ground.client.pause(watched, "by chance"), f"pausing {watched.run}")
+        await _some_time(watched, chance.uniform(0, 3.0))
+        await patiently(lambda: ground.client.resume(watched), f"resuming {watched.run}")
     await ground.settled(watched, timeout_s)
     if made.kind == "reopened" and watched.state.counts[State.FAILED]:
         again = to_reopen(watched.state)

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from elfbook.errors import StoreCorrupt
-from elfbook.facts import ENDED, Claimed, Failed, Reopened, State, Stored, Succeeded
+from elfbook.facts import ENDED, Claimed, Failed, Paused, Reopened, State, Stored, Succeeded
 from elfbook.log.fold import JobNow, RunState, fold, start
 from elfbook.model import Graph, JobSpec, Manifest, Settled
 from elfbook.store.aside import Aside
@@ -15,9 +15,14 @@ from elfbook.store.graphstore import graph_of
 from elfbook.store.mycelium import Mycelium
 from elfbook.wire import decode
 from tests.simulation.kernel import Execution
+from tests.simulation.loop import EPOCH_S
 from tests.simulation.plan import Plan, Promise
 
 STOPPED_S = 5.0
+AWAY_S = 45.0
+"""Longer than anybody is frozen or cut off."""
+SWEPT_S = 6.0
+"""Longer than until a sweep takes back what was offered of a run that has just been paused."""
 
 
 @dataclass
@@ -28,6 +33,8 @@ class Run:
     graph: Graph
     facts: list[Stored]
     settled: Settled | None
+    pauses: list[Stored]
+    """That it was to rest, or to go on."""
 
     @property
     def name(self) -> str:
@@ -63,7 +70,9 @@ async def gather(mycelium: Mycelium, plan: Plan, executions: list[Execution]) ->
     for manifest in manifests:
         graph = await graph_of(mycelium, manifest)
         facts = await facts_of(mycelium, manifest.run)
-        runs[manifest.run] = Run(manifest, graph, facts, notes.get(manifest.run))
+        pauses = [stored for stored in facts if isinstance(stored.event, Paused)]
+        of_jobs = [stored for stored in facts if stored.job >= 0]
+        runs[manifest.run] = Run(manifest, graph, of_jobs, notes.get(manifest.run), pauses)
     kept = {}
     for name in sorted({use.name for run in runs.values() for use in run.graph.elves if use.name}):
         data, _ = await mycelium.kept(name)
@@ -91,7 +100,7 @@ def kinds(evidence: Evidence) -> Counter[str]:
     return Counter(
         type(stored.event).__name__ + ("" if stored.rests_on is None else " together")
         for run in evidence.runs.values()
-        for stored in run.facts
+        for stored in run.facts + run.pauses
     )
 
 
@@ -116,6 +125,7 @@ def wrongs(evidence: Evidence) -> list[str]:
     found += wrongs_of_views(evidence)
     found += wrongs_of_lost(evidence)
     found += wrongs_of_limits(evidence)
+    found += [f"{name}: {wrong}" for name, run in evidence.runs.items() for wrong in begun_at_rest(run, evidence.plan)]
     return found
 
 
@@ -219,6 +229,20 @@ def begun_after(promise: Promise, evidence: Evidence) -> list[str]:
     ]
 
 
+def begun_at_rest(run: Run, plan: Plan) -> list[str]:
+    """Once every scheduler must have heard of a pause, and nothing bad happens, nobody begins a job of the run."""
+    found = []
+    rests_since = None
+    for stored in sorted(run.facts + run.pauses, key=lambda each: each.seq):
+        if isinstance(stored.event, Paused):
+            rests_since = stored.at - EPOCH_S if stored.event.on else None
+        elif isinstance(stored.event, Claimed) and rests_since is not None:
+            certain = max(rests_since, plan.peace_at + AWAY_S) + SWEPT_S
+            if stored.at - EPOCH_S > certain:
+                found.append(f"job {stored.job} was claimed after {stored.at - EPOCH_S - rests_since:.1f} s of rest")
+    return found
+
+
 def wrongs_of_kept(evidence: Evidence) -> list[str]:
     """What a named elf keeps is stored with each success: neither more nor less, in their order."""
     wanted: dict[str, list[tuple[int, str]]] = {name: [] for name in evidence.kept}
@@ -250,6 +274,8 @@ def wrongs_of_views(evidence: Evidence) -> list[str]:
         state = start(evidence.runs[run].graph, run)
         for stored in evidence.runs[run].facts:
             fold(state, stored)
+        if seen.paused != any(pause.event.on for pause in evidence.runs[run].pauses[-1:]):
+            found.append(f"{run}: its owner saw it {'at rest' if seen.paused else 'going on'}, its log says otherwise")
         pairs = zip(seen.jobs, state.jobs, strict=True)
         if jobs := [job for job, (one, other) in enumerate(pairs) if what_came(one) != what_came(other)]:
             found.append(f"{run}: its owner saw jobs {jobs} otherwise than its log has them")

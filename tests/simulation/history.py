@@ -127,7 +127,8 @@ class World:
         """A client's process: its stories, side by side."""
         client = Client(None, await self.mycelium())
         mine = self.plan.stories[number :: self.plan.clients]
-        await asyncio.gather(*(self.live(client, story) for story in mine))
+        lives = [self.live(client, story) for story in mine]
+        await asyncio.gather(*lives, *(self.let_rest(client, story) for story in mine))
         await asyncio.Event().wait()
 
     async def live(self, client: Client, story: Story) -> None:
@@ -160,6 +161,28 @@ class World:
             await watched.settled()
         story.stage = "over"
         self.watched.append(watched)
+
+    async def let_rest(self, client: Client, story: Story) -> None:
+        """Pause the run for a while, whatever else happens to it."""
+        while story.resting != "over":
+            if not story.run:
+                await asyncio.sleep(LOOK_S)
+                continue
+            try:
+                await self.one_rest(client, story)
+            except EXPECTED as error:
+                self.network.note(f"{story.flow} {story.resting}: {error}")
+                await asyncio.sleep(1.0)
+
+    async def one_rest(self, client: Client, story: Story) -> None:
+        watched = await client.watch(story.flow, int(story.run.rpartition(".")[2]))
+        if story.resting == "pause":
+            await asyncio.sleep(story.pause_after_s)
+            await client.pause(watched, "by chance")
+            story.resting = "resume"
+        await asyncio.sleep(story.rest_s)
+        await client.resume(watched)
+        story.resting = "over"
 
     # ------------------------------------------------------------------ who starts them
 
@@ -235,6 +258,7 @@ class World:
     def make_peace(self) -> None:
         """From now on nothing bad happens; what is frozen or cut off comes back in its time."""
         self.network.note("peace")
+        self.plan.peace_at = self.loop.now
         if not self.plan.lasting:
             self.network.weather = CALM
         self.ledger.peaceful = True
@@ -248,7 +272,7 @@ class World:
         """Everybody has what they wanted, and nobody is still frozen or cut off."""
         stopped = any(slot.process is not None and slot.process.frozen for slot in self.slots)
         away = any(not wire.reachable or wire.deaf for wire in self.network.wires)
-        return not stopped and not away and all(story.stage == "over" for story in self.plan.stories)
+        return not stopped and not away and all(story.over for story in self.plan.stories)
 
     async def happen(self) -> Evidence:
         """Everything, until it is quiet; gives what can be known of it."""

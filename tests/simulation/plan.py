@@ -1,4 +1,4 @@
-"""What people do in a history, drawn by chance: flows, cancels, retries; and how their jobs behave."""
+"""What people do in a history, drawn by chance: flows, cancels, retries, pauses; and how their jobs behave."""
 
 from __future__ import annotations
 
@@ -32,9 +32,19 @@ class Story:
     reopen: bool = False
     mend: bool = False
     """The retry brings new code."""
+    pause_after_s: float = 0.0
+    rest_s: float = 0.0
+    """How long the run is paused."""
+    resting: str = "over"
+    """What comes next of its pause."""
     run: str = ""
     """What submit returned, once it has."""
     stage: str = "submit"
+
+    @property
+    def over(self) -> bool:
+        """Its owner has seen the end of it, and does not let it rest."""
+        return self.stage == self.resting == "over"
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Plan:
     lasting: bool
     """The weather stays so after the last fault."""
     promises: list[Promise] = field(default_factory=list)
+    peace_at: float = 0.0
+    """When the last fault was caused, by the history's clock."""
 
 
 def draw_plan(chance: random.Random) -> Plan:
@@ -85,12 +97,17 @@ def draw_plan(chance: random.Random) -> Plan:
     if chance.random() < 0.5:
         rough = 0.03 * chance.random()
         weather = Weather(delay_s=0.05 * chance.random(), lost=rough, twice=rough, late=rough)
+    stories = [draw_story(chance, f"flow{number}") for number in range(chance.randint(1, 3))]
+    trouble_s = chance.uniform(10, 40)
+    if chance.random() < 0.1:  # who is paused amid faults tells little of what a pause holds
+        stories[0].begins_s, stories[0].pause_after_s = trouble_s + 50, chance.uniform(0, 1)
+        stories[0].resting, stories[0].rest_s = "pause", 20.0
     return Plan(
-        stories=[draw_story(chance, f"flow{number}") for number in range(chance.randint(1, 3))],
+        stories=stories,
         workers=chance.randint(1, 3),
         schedulers=chance.randint(1, 2),
         clients=chance.randint(1, 2),
-        trouble_s=chance.uniform(10, 40),
+        trouble_s=trouble_s,
         pause_s=chance.choice([1, 3, 8]),
         faults=faults,
         weather=weather,
@@ -110,6 +127,9 @@ def draw_story(chance: random.Random, flow: str) -> Story:
         cancel=some if chance.random() < 0.4 else None,
         reopen=chance.random() < 0.6,
         mend=chance.random() < 0.3,
+        pause_after_s=chance.choice([0.0, 0.05, 1.0, 10.0]),
+        rest_s=chance.choice([0.0, 1.0, 10.0, 10.0, 120.0]),
+        resting="pause" if chance.random() < 0.3 else "over",
     )
 
 

@@ -33,6 +33,7 @@ from elfbook.facts import (
 )
 from elfbook.host.placement import Placement
 from elfbook.host.scheduler import Scheduler
+from elfbook.log.fold import to_reopen
 from elfbook.model import Beat, Dispatch, ElfUse, Graph, JobSpec, Origin, Policy, Settled, ValueRef
 from elfbook.store import link
 from elfbook.store.beside import Beside
@@ -563,4 +564,23 @@ async def test_what_a_worker_has_taken_before_the_pause_is_claimed_and_counts(on
     assert await still_holds(one, claim)
     assert await done_by(one, claim, watched)
     assert watched.state.settled and watched.state.paused
+    await watched.close()
+
+
+@on_the_model
+async def test_a_run_that_has_ended_at_rest_can_go_on_before_or_after_its_retry(one: Mycelium, other: Mycelium) -> None:
+    """Its retry would wait for ever if only a run that has not settled could be resumed."""
+    watched, client = await submitted(one), Client(None, one)
+    async with scheduling(other):
+        await client.pause(watched)
+        await client.cancel(watched)
+        await watched.settled()
+        assert not await client.pause(watched)
+        assert await client.resume(watched)
+        assert not await client.resume(watched)
+        await asyncio.sleep(2)
+        assert (await other.settled_runs())[RUN].counts == {"cancelled": len(watched.state.jobs)}
+        await client.reopen(watched, to_reopen(watched.state))
+        await asyncio.sleep(1)
+        assert on_the_queue(one) == {RUN}
     await watched.close()
