@@ -43,7 +43,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "store": (
         "beside", "address", "greeting", "messages", "answers", "questions", "link", "reach", "marks", "streams",
         "pressure", "writer", "aside", "blobs", "follow",
-        "shelf", "ground", "mycelium", "place", "server", "graphstore",
+        "shelf", "place", "ground", "mycelium", "server", "graphstore",
     ),
     "work": (
         "attempts", "claims", "channel", "memory", "replies", "kernel", "outputs", "parcels", "processes", "pulse",

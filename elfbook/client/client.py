@@ -63,14 +63,7 @@ class Client:
     @classmethod
     async def open(cls, place: Place) -> Client:
         """Connected; MyceliumUnreachable with what to do when nothing answers."""
-        mycelium = await Mycelium.open(
-            place.address(),
-            key=place.key(),
-            namespace=place.namespace,
-            name="elfbook notebook",
-            locate=place.locate,
-            shelf=place.shelf,
-        )
+        mycelium = await Mycelium.at(place, "elfbook notebook")
         client = cls(place, mycelium)
         client._tasks = [asyncio.create_task(client._beat()), asyncio.create_task(client._mind_host())]
         return client

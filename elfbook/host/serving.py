@@ -47,13 +47,7 @@ class Serving:
     @classmethod
     async def open(cls, place: Place, **calls: Callable) -> Serving:
         """Connected to the server, which is there; what the store had lost before now is known."""
-        mycelium = await Mycelium.open(
-            place.address(),
-            key=place.key(),
-            namespace=place.namespace,
-            name="elfbook host",
-            locate=place.locate,
-        )
+        mycelium = await Mycelium.at(place, "elfbook host")
         serving = cls(place, mycelium, **calls)
         try:
             await serving._begin()

@@ -25,6 +25,7 @@ from elfbook.store.greeting import OVERLOADED, no_jetstream, shown
 from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.marks import Mark
 from elfbook.store.messages import Entry, Message, told_in
+from elfbook.store.place import Place
 from elfbook.store.pressure import Pressure, no_room
 from elfbook.store.shelf import SHELVED_FROM, Shelf, Spool
 from elfbook.store.streams import Streams
@@ -66,6 +67,18 @@ class Ground:
     _locate: Callable[[], str | None] | None = None
     _bulk: Link | None = None
     _bulk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @classmethod
+    async def at(cls, place: Place, name: str) -> Self:
+        """Connected to the server of a place, wherever that is now; `name` is what the server shows."""
+        return await cls.open(
+            place.address(),
+            key=place.key(),
+            namespace=place.namespace,
+            name=name,
+            locate=place.locate,
+            shelf=place.shelf,
+        )
 
     @classmethod
     async def open(  # noqa: PLR0913 (keywords, each a fact of the place)

@@ -64,14 +64,7 @@ async def until_stopped(
         threading.Thread(target=_hear_parent, args=(loop, told, stop), daemon=True).start()
         if not await _first(told, stop):
             return
-    mycelium = await Mycelium.open(
-        place.address(),
-        key=place.key(),
-        namespace=place.namespace,
-        name=f"elfbook {name}",
-        locate=place.locate,
-        shelf=place.shelf,
-    )
+    mycelium = await Mycelium.at(place, f"elfbook {name}")
     mycelium.pressure.patience_s = PATIENCE_S
     watch = asyncio.create_task(_until_place_is_gone(place, mycelium, stop))
     try:
