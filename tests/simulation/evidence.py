@@ -232,6 +232,8 @@ def begun_after(promise: Promise, evidence: Evidence) -> list[str]:
 def begun_at_rest(run: Run, plan: Plan) -> list[str]:
     """Once every scheduler must have heard of a pause, and nothing bad happens, nobody begins a job of the run."""
     found = []
+    if plan.lasting:
+        return found  # a claim may be on its way for long: what a worker has taken is not called back
     rests_since = None
     for stored in sorted(run.facts + run.pauses, key=lambda each: each.seq):
         if isinstance(stored.event, Paused):
