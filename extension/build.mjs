@@ -1,5 +1,5 @@
 // Makes elfbook/static/ and elfbook/labextension/ from the sources here. `node build.mjs FOLDER` writes there instead,
-// `--harness` adds the page that the tests drive.
+// `--harness` makes the page that the tests drive instead of the widget.
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { mkdir } from "node:fs/promises";
@@ -27,10 +27,14 @@ const options = {
   legalComments: "inline",
   logLevel: "warning",
 };
-await build({ ...options, entryPoints: ["src/hosts/anywidget.ts"], outfile: join(folder, "board.js"), mangleProps: await shortened(source) });
+/** A page's first file and the one that it loads later: they pass objects, so short names are the same in both. */
+async function buildPage(entry, name, open = []) {
+  const mangleProps = await shortened(source, open);
+  const { mangleCache } = await build({ ...options, entryPoints: [entry], outfile: join(folder, name), mangleProps, mangleCache: {} });
+  await build({ ...options, entryPoints: ["src/canvases.ts"], outfile: join(folder, "canvas.js"), mangleProps, mangleCache });
+}
+if (harness) await buildPage("harness/page.ts", "page.js", [join(here, "harness")]);
+else await buildPage("src/hosts/anywidget.ts", "board.js");
 await build({ ...options, entryPoints: ["src/graph/graphviz.ts"], outfile: join(folder, "graphviz.js") });
 await build({ ...options, entryPoints: ["src/style.css"], outfile: join(folder, "board.css") });
 await buildLab(options, lab);
-if (harness) {
-  await build({ ...options, entryPoints: ["harness/page.ts"], outfile: join(folder, "page.js"), mangleProps: await shortened(source, [join(here, "harness")]) });
-}

@@ -23,6 +23,9 @@ STATES: tuple[StateName, ...] = ("waiting", "running", "done", "failed", "skippe
 
 Verb = Literal["retry", "cancel", "pause", "resume"]
 
+FileName = Literal["graphviz.js", "canvas.js"]
+"""A file that a page gets after its first picture: Graphviz, and what draws on canvases."""
+
 
 class Told(Struct, frozen=True, tag_field="kind"):
     """Something the kernel tells a board."""
@@ -247,7 +250,7 @@ class Answer(Told, frozen=True, tag="answer"):
 class Asset(Told, frozen=True, tag="asset"):
     """A file that a page needs but once: one buffer, its bytes; an empty one if there is no such file."""
 
-    name: Literal["graphviz.js"]
+    name: FileName
 
 
 class Alive(Told, frozen=True, tag="alive"):
@@ -304,7 +307,7 @@ class Act(Asked, frozen=True, tag="act"):
 class Want(Asked, frozen=True, tag="want"):
     """The page needs this file; answered by an Asset."""
 
-    name: Literal["graphviz.js"]
+    name: FileName
 
 
 TOLD = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Alive

@@ -1,7 +1,7 @@
 // A host whose kernel is the script.
 
 import type { Host } from "../src/host";
-import type { Act, Asked, Detail, Said, Told } from "../src/messages";
+import type { Act, Asked, Detail, FileName, Said, Told } from "../src/messages";
 import type { Bytes } from "../src/run/columns";
 import { DONE, FAILED } from "../src/run/words";
 import { Script, TRACE } from "./script";
@@ -38,7 +38,7 @@ export class FakeHost implements Host {
     return () => this.listeners.delete(tell);
   }
 
-  asset(name: "graphviz.js"): Promise<ArrayBuffer> {
+  asset(name: FileName): Promise<ArrayBuffer> {
     return this.file(name);
   }
 

@@ -1,5 +1,6 @@
 // What the parts of a board know of it.
 
+import type * as Canvases from "./canvases";
 import type { Verb } from "./messages";
 import type { Target } from "./graph/scene";
 import type { Host } from "./host";
@@ -23,6 +24,8 @@ export interface Board {
   /** Asks first, in place below the element. */
   act(verb: Verb, jobs: readonly number[], below: HTMLElement): void;
   copy(text: string): void;
+  /** What draws on canvases; null when it does not come, and then the board says so of what was to be drawn. */
+  canvases(what: string): Promise<typeof Canvases | null>;
   /** For those who hear the page rather than see it. */
   announce(text: string): void;
   /** Draws anew with the next frame. */

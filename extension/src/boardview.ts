@@ -1,7 +1,9 @@
 // The parts of a board, in their fixed order, and what they have in common: the selection, the filter, the keys.
 
 import { magic, type Board, type Part } from "./board";
+import type * as Canvases from "./canvases";
 import { focused, h, say } from "./dom";
+import { canvases } from "./files";
 import type { Engine } from "./graph/engine";
 import { jobOf, type Target } from "./graph/scene";
 import type { Host } from "./host";
@@ -139,6 +141,15 @@ export class BoardView implements Board {
     else if (message.kind === "printed") this.detail.output.add(message);
     else if (message.kind === "census") this.workers.tell(message.workers);
     else if (message.kind === "answer") this.say(message.words, message.ok);
+  }
+
+  async canvases(what: string): Promise<typeof Canvases | null> {
+    try {
+      return await canvases((name) => this.host.asset(name));
+    } catch (error) {
+      this.say(`${what} cannot be drawn: ${(error as Error).message}. Choose it again once the kernel answers.`, false);
+      return null;
+    }
   }
 
   private say(words: string, ok = true): void {

@@ -1,6 +1,6 @@
 // Who stands between a view and the run: a widget's model, an output's comm, a server.
 
-import type { Asked, Told } from "./messages";
+import type { Asked, FileName, Told } from "./messages";
 import type { Bytes } from "./run/columns";
 
 export interface Host {
@@ -8,7 +8,9 @@ export interface Host {
   /** Returns what ends the listening. */
   onMessage(tell: (message: Told, buffers: readonly Bytes[]) => void): () => void;
   /** A file's bytes; none when there is no such file. */
-  asset(name: "graphviz.js"): Promise<ArrayBuffer>;
+  asset(name: FileName): Promise<ArrayBuffer>;
+  /** Nothing is listened for any more, a file that has not come included. */
+  dispose?(): void;
   /** How long after rendering the other side can be spoken to. */
   readonly ready_ms?: number;
   /** Shows the notebook's cell, where the host can. */

@@ -7,6 +7,9 @@ export const STATES = ["waiting", "running", "done", "failed", "skipped", "cance
 
 export type Verb = "retry" | "cancel" | "pause" | "resume";
 
+/** A file that a page gets after its first picture: Graphviz, and what draws on canvases. */
+export type FileName = "graphviz.js" | "canvas.js";
+
 /** The jobs of one task of one elf instance: a row of the board, and a group of its graph. */
 export interface Task {
   /** The class: `Greeter`. */
@@ -210,7 +213,7 @@ export interface Answer {
 /** A file that a page needs but once: one buffer, its bytes; an empty one if there is no such file. */
 export interface Asset {
   kind: "asset";
-  name: "graphviz.js";
+  name: FileName;
 }
 
 /** Said every two seconds while nothing else is: a board that hears nothing for six is alone. */
@@ -265,7 +268,7 @@ export interface Act {
 /** The page needs this file; answered by an Asset. */
 export interface Want {
   kind: "want";
-  name: "graphviz.js";
+  name: FileName;
 }
 
 export type Told = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Alive;

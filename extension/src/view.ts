@@ -3,6 +3,7 @@
 
 import { BoardView } from "./boardview";
 import { button, h } from "./dom";
+import { canvases } from "./files";
 import { Engine } from "./graph/engine";
 import type { Host } from "./host";
 import type { Patch, Snapshot, Told } from "./messages";
@@ -93,6 +94,8 @@ class Connected implements View {
       this.board = new BoardView(outside, Run.from(snapshot, buffers));
       this.root.append(this.board.element);
       this.root.setAttribute("aria-label", `board of flow ${this.board.run.reference}`);
+      // Before anybody asks for it: by then the kernel may be gone. Who asks is told what is wrong.
+      canvases((name) => host.asset(name)).catch(() => undefined);
     }
     this.board.again();
     this.checkLost();
@@ -177,6 +180,7 @@ class Connected implements View {
     for (const end of this.endings) end();
     cancelAnimationFrame(this.frame);
     this.host.send({ kind: "bye", view: this.view });
+    this.host.dispose?.();
     this.board?.dispose();
     this.engine.dispose();
     this.theme.dispose();

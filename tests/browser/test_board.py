@@ -99,6 +99,8 @@ def test_a_click_is_served_while_a_cell_runs_and_the_settled_page_is_what_stays(
     book.wait(2, "2 running")
     book.area(2).get_by_text("task_parse[0]").last.click()
     book.wait(2, "parsing 0")
+    book.area(2).locator("summary", has_text="timeline").click()
+    book.area(2).get_by_label("timeline: 6 jobs on 2 workers").wait_for()
     book.area(2).get_by_role("button", name="Cancel").first.click()
     book.area(2).get_by_role("button", name="Cancel it").click()
     shown = book.wait(2, "flow crawl: 3 of 6 jobs done, 3 cancelled")

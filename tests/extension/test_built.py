@@ -17,7 +17,7 @@ from elfbook.version import __version__
 from tests.extension.conftest import EXTENSION, ROOT, run
 
 STATIC = ROOT / "elfbook" / "static"
-BUILT = ("board.css", "board.js", "graphviz.js")
+BUILT = ("board.css", "board.js", "canvas.js", "graphviz.js")
 LAB = ROOT / "elfbook" / "labextension"
 LAB_BUILT = ("package.json", "static/remoteEntry.js")
 
@@ -66,8 +66,9 @@ def test_a_page_gets_little_and_fetches_nothing() -> None:
     board = (STATIC / "board.js").read_text(encoding="utf-8")
     assert len(board.encode()) <= 60 * 1024
     assert sum((STATIC / name).stat().st_size for name in BUILT) <= 1_500_000
-    assert re.findall(r"https?://[^\"'`\s]*", board) == ["http://www.w3.org/2000/svg"]
-    assert not re.search(r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|innerHTML|insertAdjacentHTML", board)
+    for page in (board, (STATIC / "canvas.js").read_text(encoding="utf-8")):
+        assert set(re.findall(r"https?://[^\"'`\s]*", page)) <= {"http://www.w3.org/2000/svg"}
+        assert not re.search(r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|innerHTML|insertAdjacentHTML", page)
     assert not re.search(r"url\(|@import", (STATIC / "board.css").read_text(encoding="utf-8"))
 
 

@@ -32,7 +32,7 @@ pytestmark = [
 
 ASKED_FOR: set[str] = set()
 """What any page has asked the server for."""
-OWN = {"index.html", "board.css", "page.js", "graphviz.js", "favicon.ico"}
+OWN = {"index.html", "board.css", "page.js", "canvas.js", "graphviz.js", "favicon.ico"}
 
 
 class Silent(http.server.SimpleHTTPRequestHandler):
@@ -104,11 +104,13 @@ def opened(browser: Browser, address: str) -> Iterator[Any]:
     """Opens a board; whatever it did, it has thrown nothing, and only the page's own files were fetched."""
     pages: list[Board] = []
 
-    def opens(jobs: int, theme: str = "light", **context: Any) -> Board:
+    def opens(jobs: int, theme: str = "light", without: str = "", **context: Any) -> Board:
         page = browser.new_context(**({"viewport": {"width": 1100, "height": 900}} | context)).new_page()
         page.set_default_timeout(WAIT_MS)
         board = Board(page)
         pages.append(board)
+        if without:
+            page.route(f"**/{without}", lambda route: route.fulfill(status=404))
         page.goto(f"{address}/index.html?jobs={jobs}&theme={theme}")
         page.wait_for_selector("[data-drawn]")
         return board
@@ -251,6 +253,7 @@ def test_accessible(opened: Any, packages: Path, theme: str) -> None:
     board.step(100)
     page.get_by_role("button", name="Open task_parse[2]").click()
     page.locator("summary", has_text="timeline").click()
+    expect(page.get_by_label("timeline: 12 jobs")).to_be_visible()
     page.locator("summary", has_text="workers").click()
     expect(page.locator(".elf-workers")).to_contain_text("worker-1")
     page.locator(".elf-stateline").get_by_role("button", name="Retry failed").click()
@@ -273,6 +276,24 @@ def test_a_canvas_follows_the_theme(opened: Any) -> None:
     page.wait_for_function(f"String({CORNER}) === '17,17,17'")
     board.step(1500)
     board.picture("canvas, dark")
+
+
+def test_without_the_file_that_draws_them_canvases_are_asked_for_again(opened: Any) -> None:
+    """Where it does not come the board says so and goes on; where it comes later, all is drawn."""
+    board = opened(100, without="canvas.js")
+    page = board.page
+    page.get_by_role("button", name="All jobs").click()
+    expect(page.locator(".elf-answer")).to_contain_text("all jobs cannot be drawn: there is no canvas.js")
+    expect(page.get_by_role("button", name="By task")).to_have_attribute("aria-pressed", "true")
+    page.locator("summary", has_text="timeline").click()
+    expect(page.locator(".elf-answer")).to_contain_text("the timeline cannot be drawn: there is no canvas.js")
+    board.step(30)
+    page.unroute("**/canvas.js")
+    page.get_by_role("button", name="All jobs").click()
+    page.wait_for_selector("[data-drawn='canvas']")
+    page.locator("summary", has_text="timeline").click()
+    page.locator("summary", has_text="timeline").click()
+    expect(page.get_by_label("timeline: 100 jobs")).to_be_visible()
 
 
 def test_narrow(opened: Any) -> None:
@@ -317,4 +338,5 @@ def test_ten_thousand_jobs_stay_smooth(opened: Any) -> None:
     assert page.locator(".elf-job").count() < 60
     board.step(3000)
     page.locator("summary", has_text="timeline").click()
+    expect(page.get_by_label("timeline: 10\u202f000 jobs")).to_be_visible()
     board.picture("ten thousand")

@@ -1,24 +1,9 @@
 // Runs Graphviz where it cannot hold up the page: in a worker thread that is ended when it takes too long.
 
-/** The file's bytes, from wherever the host has them; an empty buffer when there is no such file. */
-export type Fetch = (name: "graphviz.js") => Promise<ArrayBuffer>;
-
-const LIMIT_MS = 5000;
+import { addressOf, late, type Fetch } from "../files";
 
 interface OnMain {
   layout(dot: string): Promise<string>;
-}
-
-// Once a page, whatever number of boards is on it: 0.8 MB that never change.
-let address: Promise<string> | null = null;
-
-function addressOf(fetch: Fetch): Promise<string> {
-  address ??= late(fetch("graphviz.js"), LIMIT_MS).then((bytes) => {
-    if (!bytes.byteLength) throw new Error("there is no graphviz.js");
-    return URL.createObjectURL(new Blob([bytes], { type: "text/javascript" }));
-  });
-  address.catch(() => (address = null));
-  return address;
 }
 
 export class Engine {
@@ -36,7 +21,7 @@ export class Engine {
   }
 
   private async one(dot: string): Promise<string> {
-    const url = await addressOf(this.fetch);
+    const url = await addressOf("graphviz.js", this.fetch);
     if (!this.forbidden) {
       try {
         return await this.inWorker(url, dot);
@@ -57,7 +42,7 @@ export class Engine {
       worker.onerror = () => reject(new Forbidden());
       worker.postMessage(dot);
     });
-    return late(answer, LIMIT_MS).catch((error: unknown) => {
+    return late(answer, "layout").catch((error: unknown) => {
       this.dispose();
       throw error;
     });
@@ -78,11 +63,4 @@ function made(url: string): Worker {
   } catch {
     throw new Forbidden();
   }
-}
-
-function late<T>(promise: Promise<T>, ms: number): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no layout within ${ms / 1000} s`)), ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

@@ -1,7 +1,7 @@
 // The board as a widget: what anywidget imports. Its model's custom messages carry everything.
 
 import type { Host } from "../host";
-import type { Asked, Told } from "../messages";
+import type { Asked, FileName, Told } from "../messages";
 import type { Bytes } from "../run/columns";
 import { createView } from "../view";
 
@@ -22,12 +22,19 @@ const goTo = () => (globalThis as unknown as Record<string, Record<string, Recor
 
 export function hostOf(model: Model): Host {
   const send = (message: Asked) => model.send(message);
+  const endings = new Set<() => void>();
   const onMessage = (tell: (message: Told, buffers: readonly Bytes[]) => void) => {
     const heard = (message: Told, buffers: DataView[]) => tell(message, buffers ?? []);
+    const end = () => {
+      endings.delete(end);
+      model.off("msg:custom", heard);
+    };
+    endings.add(end);
     model.on("msg:custom", heard);
-    return () => model.off("msg:custom", heard);
+    return end;
   };
-  const asset = (name: "graphviz.js") =>
+  const dispose = () => endings.forEach((end) => end());
+  const asset = (name: FileName) =>
     new Promise<ArrayBuffer>((resolve) => {
       const end = onMessage((message, [bytes]) => {
         if (message.kind !== "asset" || message.name !== name) return;
@@ -36,7 +43,7 @@ export function hostOf(model: Model): Host {
       });
       send({ kind: "want", name });
     });
-  return { send, onMessage, asset, ready_ms: READY_MS, reveal: goTo() };
+  return { send, onMessage, asset, dispose, ready_ms: READY_MS, reveal: goTo() };
 }
 
 function copied(view: ArrayBufferView | undefined): ArrayBuffer {

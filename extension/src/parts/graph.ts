@@ -2,7 +2,6 @@
 
 import type { Board, Part } from "../board";
 import { SEEN_ONLY, button, focused, h } from "../dom";
-import { CanvasRenderer } from "../graph/canvas";
 import { dotOf, placeByOwn, placeByPlain } from "../graph/dot";
 import type { Engine } from "../graph/engine";
 import { sceneOfJobs, sceneOfTasks, tasksFrom } from "../graph/grouping";
@@ -92,8 +91,14 @@ export class GraphPart implements Part {
     const turn = ++this.turn;
     const { run, theme } = this.board;
     if (this.mode === "jobs" && run.jobs > MOST_EACH) {
-      this.scene = null;
-      this.use(new CanvasRenderer(run, theme), false);
+      const made = await this.board.canvases("all jobs");
+      if (turn !== this.turn) return;
+      if (made) {
+        this.scene = null;
+        this.use(new made.CanvasRenderer(run, theme), false);
+      } else {
+        this.change("tasks");
+      }
       return;
     }
     const scene = this.mode === "jobs" ? sceneOfJobs(run) : sceneOfTasks(run, this.opened);
