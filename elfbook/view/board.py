@@ -12,15 +12,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from elfbook.facts import State
 from elfbook.log.fold import JobNow, RunState, run_outcome
-from elfbook.model import Graph, Manifest, Revision
+from elfbook.model import Graph, JobSpec, Manifest, Revision
 from elfbook.view.changing import CodeUsed, Failures, FirstWaiting
-from elfbook.view.messages import STATES, Head, Patch, Snapshot, Task, Verb
+from elfbook.view.messages import EDGES, STATES, EdgeName, Head, Patch, Snapshot, Task, Verb
 from elfbook.view.outline import in_words, job_label
 from elfbook.view.view import Known, code_remark, labels_of, phrases, steps_of, title_of
 from elfbook.view.waiting import reason_of
 from elfbook.words import one_line, printable
 
 Buffers = list[bytes]
+Unchanging = tuple[tuple[Task, ...], str, Buffers, tuple[EdgeName, ...], Buffers]
+"""Tasks, the graph in words, each job's task and number, the kinds of edges, the edges."""
 CODES = {State(name): place for place, name in enumerate(STATES)}
 NEVER = float("nan")
 
@@ -46,7 +48,7 @@ class Board:
         self._began: float | None = None
         self._waiting, self._code = FirstWaiting(state), CodeUsed(state)
         self._failures = Failures(state, manifest)
-        self._still: tuple[tuple[Task, ...], str, Buffers, Buffers] | None = None
+        self._still: Unchanging | None = None
         self.seq = 0
         """Of the last message."""
         self._told_workers = 0
@@ -100,7 +102,7 @@ class Board:
 
     def snapshot(self, head: Head, can: Sequence[Verb] = ()) -> tuple[Snapshot, Buffers]:
         """Everything; whoever has it needs none of the patches before."""
-        tasks, alt, places, edges = self._unchanging()
+        tasks, alt, places, kinds, edges = self._unchanging()
         self._told_workers, self._told_groups = len(self._workers), self._failures.version
         state, attempts, worker, started, ended = self._columns(self.state.jobs)
         message = Snapshot(
@@ -112,6 +114,7 @@ class Board:
             tasks=tasks,
             workers=tuple(self._workers),
             head=head,
+            edges=kinds,
             groups=self._failures.groups(self.labels),
             alt=alt,
             can=tuple(can),
@@ -139,17 +142,16 @@ class Board:
             column("d", [NEVER if now.ended_at is None else now.ended_at for now in jobs]),
         ]
 
-    def _unchanging(self) -> tuple[tuple[Task, ...], str, Buffers, Buffers]:
-        """Tasks, the graph in words, each job's task and number, the edges: the same in every snapshot."""
+    def _unchanging(self) -> Unchanging:
+        """What is the same in every snapshot."""
         if self._still is None:
             graph = self.state.graph
             tasks, task_of = tasks_of(graph, self._revisions)
             places = [column("i", task_of), column("i", [spec.number for spec in graph.jobs])]
-            edges = [
-                *edge_lists([spec.parents for spec in graph.jobs]),
-                *edge_lists([spec.after for spec in graph.jobs]),
-            ]
-            self._still = (tasks, in_words(graph), places, edges)
+            found = {kind.name: parents_by(kind.name, graph) for kind in EDGES}
+            kinds = tuple(name for name, parents in found.items() if any(parents))
+            edges = [column for name in kinds for column in edge_lists(found[name])]
+            self._still = (tasks, in_words(graph), places, kinds, edges)
         return self._still
 
 
@@ -174,6 +176,25 @@ def doc_of(revision: Revision | None, task: str) -> str:
     """The first line of what a task says of itself."""
     found = (each.doc for each in revision.tasks if each.name == task) if revision is not None else iter(())
     return one_line(next(found, ""))
+
+
+def parents_by(kind: EdgeName, graph: Graph) -> list[tuple[int, ...]]:
+    """The jobs on which each job depends that way; no graph has a rule or a job that calls tasks so far."""
+    match kind:
+        case "value":
+            return [spec.parents for spec in graph.jobs]
+        case "after":
+            return [spec.after for spec in graph.jobs]
+        case "turn":
+            return [turn_alone(spec) for spec in graph.jobs]
+    return []
+
+
+def turn_alone(spec: JobSpec) -> tuple[int, ...]:
+    """The job whose turn is before it, unless it depends on that one anyway."""
+    if spec.turn is None or spec.turn in spec.parents or spec.turn in spec.after:
+        return ()
+    return (spec.turn,)
 
 
 def edge_lists(parents: Sequence[Sequence[int]]) -> Buffers:

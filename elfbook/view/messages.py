@@ -23,6 +23,8 @@ STATES: tuple[StateName, ...] = ("waiting", "running", "done", "failed", "skippe
 
 Verb = Literal["retry", "cancel", "pause", "resume"]
 
+EdgeName = Literal["value", "after", "turn", "rule", "parent"]
+
 FileName = Literal["graphviz.js", "canvas.js"]
 """A file that a page gets after its first picture: Graphviz, and what draws on canvases."""
 
@@ -33,6 +35,49 @@ class Told(Struct, frozen=True, tag_field="kind"):
 
 class Asked(Struct, frozen=True, tag_field="kind"):
     """Something a board asks of the kernel."""
+
+
+# ------------------------------------------------------------------ edges
+
+
+class EdgeKind(Struct, frozen=True):
+    """A way in which one job depends on another: how it is told, drawn and named."""
+
+    name: EdgeName
+    legend: str
+    beside: str
+    """Said of a job before the labels of those that it depends on."""
+    leads: bool
+    """True when they lead to it: they are placed before it, and marked with it when it is selected."""
+    width: float
+    dash: tuple[float, ...]
+    """Lengths of strokes and gaps; none for a line without gaps."""
+
+
+EDGES: tuple[EdgeKind, ...] = (
+    EdgeKind(name="value", legend="needs the value", beside="needs", leads=True, width=1.3, dash=()),
+    EdgeKind(
+        name="after", legend="only comes after", beside="comes after", leads=True, width=1.3, dash=(5, 4)
+    ),
+    EdgeKind(
+        name="turn",
+        legend="waits for its turn",
+        beside="has its turn after",
+        leads=False,
+        width=1.6,
+        dash=(1.6, 3.4),
+    ),
+    EdgeKind(
+        name="rule",
+        legend="begun by a rule",
+        beside="begun by a rule on",
+        leads=True,
+        width=1.3,
+        dash=(9, 3, 2, 3),
+    ),
+    EdgeKind(name="parent", legend="called by the job", beside="called by", leads=True, width=3, dash=()),
+)
+"""All kinds of edges. A run tells of those that it has, in this order."""
 
 
 # ------------------------------------------------------------------ parts
@@ -153,9 +198,8 @@ class Snapshot(Told, frozen=True, tag="snapshot"):
     Buffers, each with an entry a job unless said otherwise: state (uint8), task (int32, place in
     `tasks`), number (int32, the `2` of `task_hello[2]`), attempts (int32), worker (int32, place in
     `workers`, -1 for none), started and ended (float64, seconds since the epoch, NaN for not yet);
-    then the edges as two lists of parents: value_starts (int32, jobs + 1 entries), value_parents
-    (int32), after_starts (int32, jobs + 1 entries), after_parents (int32). Job j needs the values of
-    value_parents[value_starts[j] : value_starts[j + 1]].
+    then for each kind in `edges` the lists of parents: starts (int32, jobs + 1 entries) and parents
+    (int32). Job j depends that way on parents[starts[j] : starts[j + 1]].
     """
 
     seq: int
@@ -168,6 +212,8 @@ class Snapshot(Told, frozen=True, tag="snapshot"):
     tasks: tuple[Task, ...]
     workers: tuple[str, ...]
     head: Head
+    edges: tuple[EdgeName, ...] = ()
+    """The kinds of edges there are."""
     groups: tuple[Group, ...] = ()
     alt: str = ""
     """The graph in words."""

@@ -34,6 +34,9 @@ def declarations(statement: ast.stmt, doc: str) -> Iterator[str]:
     match statement:
         case ast.ClassDef(name=name) if name not in MARKERS:
             yield interface(statement)
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.Tuple(elts=[ast.Call(), *_] as rows)):
+            table = "".join(f"  {row_of(row)},\n" for row in rows)
+            yield f"{comment(doc)}export const {name}: readonly {rows[0].func.id}[] = [\n{table}];"
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.Tuple() as value):
             literals = json.dumps(ast.literal_eval(value))
             yield f"{comment(doc)}export const {name} = [{literals[1:-1]}] as const;"
@@ -55,6 +58,11 @@ def interface(node: ast.ClassDef) -> str:
             said = comment(doc_of(after), "  ")
             lines.append(f"{said}  {field.target.id}{mark}: {type_of(field.annotation)};")
     return "\n".join([*lines, "}"])
+
+
+def row_of(call: ast.expr) -> str:
+    """A struct that a table has, written with the names of its fields, as an object."""
+    return json.dumps({word.arg: ast.literal_eval(word.value) for word in call.keywords})  # type: ignore[attr-defined]
 
 
 def doc_of(statement: ast.stmt | None) -> str:

@@ -54,6 +54,6 @@ function flow(patches: number, changes: number, everyMs: number): Promise<number
 }
 
 theme(asked.get("theme") ?? "none");
-const host = new FakeHost(new Script(Number(asked.get("jobs") ?? 12)), file);
+const host = new FakeHost(new Script(Number(asked.get("jobs") ?? 12), asked.has("every")), file);
 const harness: Harness = { host, view: board(host), theme, flow };
 Object.assign(window, { harness });

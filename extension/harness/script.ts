@@ -1,6 +1,6 @@
 // A run that exists only here: what a kernel would tell of it, step by step, always the same.
 
-import { STATES, type Group, type Head, type Line, type Snapshot, type Task } from "../src/messages";
+import { EDGES, STATES, type EdgeName, type Group, type Head, type Line, type Snapshot, type Task } from "../src/messages";
 import { CANCELLED, DONE, FAILED, RUNNING, SKIPPED, WAITING } from "../src/run/words";
 
 export const START = 1_790_000_000;
@@ -13,6 +13,9 @@ export interface Job {
   number: number;
   values: number[];
   after: number[];
+  turn: number[];
+  rule: number[];
+  parent: number[];
   state: number;
   attempts: number;
   worker: number;
@@ -48,7 +51,11 @@ export class Script {
   private readonly running: number[] = [];
   private readonly changed = new Set<number>();
 
-  constructor(amount: number) {
+  /** With `every` there are edges of all kinds, also of those that no run has so far. */
+  constructor(
+    amount: number,
+    private readonly every = false,
+  ) {
     const pages = Math.max(1, Math.floor((amount - 2) / 2.1));
     const merges = Math.max(1, amount - 2 - 2 * pages);
     this.add(3, 0, [], []);
@@ -61,11 +68,15 @@ export class Script {
     }
     const all = Array.from({ length: merges }, (_, merge) => 1 + 2 * pages + merge);
     this.add(4, 0, all, [0]);
+    if (!every) return;
+    for (let page = 1; page < pages; page++) this.jobs[1 + page].turn.push(page);
+    this.jobs[1 + 2 * pages].parent.push(0);
+    this.jobs[1 + pages].rule.push(0);
   }
 
   private add(task: number, number: number, values: number[], after: number[]): void {
     const none = { state: WAITING, attempts: 0, worker: -1, started: NaN, ended: NaN };
-    this.jobs.push({ task, number, values, after, ...none });
+    this.jobs.push({ task, number, values, after, turn: [], rule: [], parent: [], ...none });
   }
 
   label(job: number): string {
@@ -73,7 +84,7 @@ export class Script {
   }
 
   private parents(job: Job): number[] {
-    return [...job.values, ...job.after];
+    return [...job.values, ...job.after, ...job.rule, ...job.parent];
   }
 
   /** Jobs end and others begin, as many as asked. */
@@ -166,12 +177,14 @@ export class Script {
 
   snapshot(): { message: Snapshot; buffers: DataView[] } {
     const { jobs } = this;
-    const lists = (key: "values" | "after") => {
+    const edges = this.every ? EDGES.map(({ name }) => name) : (["value", "after"] as const);
+    const lists = (name: EdgeName) => {
+      const key = name === "value" ? "values" : name;
       const starts = Int32Array.from({ length: jobs.length + 1 });
       jobs.forEach((job, index) => (starts[index + 1] = starts[index] + job[key].length));
       return [starts, Int32Array.from(jobs.flatMap((job) => job[key]))];
     };
-    const columns = [...this.columns([...jobs.keys()], true), ...lists("values"), ...lists("after")];
+    const columns = [...this.columns([...jobs.keys()], true), ...edges.flatMap(lists)];
     const message: Snapshot = {
       kind: "snapshot",
       seq: this.seq,
@@ -182,6 +195,7 @@ export class Script {
       tasks: TASKS,
       workers: Array.from({ length: WORKERS }, (_, index) => `worker-${index + 1}`),
       head: this.head(),
+      edges: [...edges],
       groups: this.groups(),
       alt: "task_fetch leads to task_parse, task_parse to task_merge, task_merge to task_store",
       can: ["retry", "cancel", "pause", "resume"],

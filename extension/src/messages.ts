@@ -7,8 +7,32 @@ export const STATES = ["waiting", "running", "done", "failed", "skipped", "cance
 
 export type Verb = "retry" | "cancel" | "pause" | "resume";
 
+export type EdgeName = "value" | "after" | "turn" | "rule" | "parent";
+
 /** A file that a page gets after its first picture: Graphviz, and what draws on canvases. */
 export type FileName = "graphviz.js" | "canvas.js";
+
+/** A way in which one job depends on another: how it is told, drawn and named. */
+export interface EdgeKind {
+  name: EdgeName;
+  legend: string;
+  /** Said of a job before the labels of those that it depends on. */
+  beside: string;
+  /** True when they lead to it: they are placed before it, and marked with it when it is selected. */
+  leads: boolean;
+  width: number;
+  /** Lengths of strokes and gaps; none for a line without gaps. */
+  dash: number[];
+}
+
+/** All kinds of edges. A run tells of those that it has, in this order. */
+export const EDGES: readonly EdgeKind[] = [
+  {"name": "value", "legend": "needs the value", "beside": "needs", "leads": true, "width": 1.3, "dash": []},
+  {"name": "after", "legend": "only comes after", "beside": "comes after", "leads": true, "width": 1.3, "dash": [5, 4]},
+  {"name": "turn", "legend": "waits for its turn", "beside": "has its turn after", "leads": false, "width": 1.6, "dash": [1.6, 3.4]},
+  {"name": "rule", "legend": "begun by a rule", "beside": "begun by a rule on", "leads": true, "width": 1.3, "dash": [9, 3, 2, 3]},
+  {"name": "parent", "legend": "called by the job", "beside": "called by", "leads": true, "width": 3, "dash": []},
+];
 
 /** The jobs of one task of one elf instance: a row of the board, and a group of its graph. */
 export interface Task {
@@ -114,9 +138,8 @@ export interface Source {
  * Buffers, each with an entry a job unless said otherwise: state (uint8), task (int32, place in
  * `tasks`), number (int32, the `2` of `task_hello[2]`), attempts (int32), worker (int32, place in
  * `workers`, -1 for none), started and ended (float64, seconds since the epoch, NaN for not yet);
- * then the edges as two lists of parents: value_starts (int32, jobs + 1 entries), value_parents
- * (int32), after_starts (int32, jobs + 1 entries), after_parents (int32). Job j needs the values of
- * value_parents[value_starts[j] : value_starts[j + 1]].
+ * then for each kind in `edges` the lists of parents: starts (int32, jobs + 1 entries) and parents
+ * (int32). Job j depends that way on parents[starts[j] : starts[j + 1]].
  */
 export interface Snapshot {
   kind: "snapshot";
@@ -130,6 +153,8 @@ export interface Snapshot {
   tasks: Task[];
   workers: string[];
   head: Head;
+  /** The kinds of edges there are. */
+  edges?: EdgeName[];
   groups?: Group[];
   /** The graph in words. */
   alt?: string;

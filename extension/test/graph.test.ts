@@ -5,6 +5,7 @@ import { linksBetween, sceneOfJobs, sceneOfTasks, tasksFrom } from "../src/graph
 import { layered, rising, topological } from "../src/graph/layered";
 import { nearest } from "../src/graph/renderer";
 import { cellRect, jobOf, rectOf, shortened, targetAt, type Rect } from "../src/graph/scene";
+import { EDGES } from "../src/messages";
 import { random, randomJobs, runOf } from "./random";
 
 const overlap = (a: Rect, b: Rect) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
@@ -72,10 +73,31 @@ describe("grouping", () => {
 
   it("counts what joins two tasks, values and order apart", () => {
     expect(linksBetween(run, run.perJob.task, 3)).toEqual([
-      { from: 0, to: 1, kind: "value", count: 2 },
-      { from: 1, to: 2, kind: "value", count: 2 },
-      { from: 0, to: 2, kind: "after", count: 1 },
+      { from: 0, to: 1, kind: EDGES[0], count: 2 },
+      { from: 1, to: 2, kind: EDGES[0], count: 2 },
+      { from: 0, to: 2, kind: EDGES[1], count: 1 },
     ]);
+  });
+
+  it("draws turns, and lets them move nothing and lead nowhere", () => {
+    const without = [{ task: 0 }, { task: 0 }, { task: 1, values: [0] }];
+    const run = runOf(without.map((job, index) => ({ ...job, turn: index === 1 ? [0] : [] })));
+    const [scene, plain] = [sceneOfJobs(run), sceneOfJobs(runOf(without))];
+    [scene, plain].forEach(placeByOwn);
+    expect(scene.boxes).toEqual(plain.boxes);
+    const [way] = scene.links.filter(({ kind }) => kind.name === "turn");
+    expect(way).toMatchObject({ from: 0, to: 1 });
+    expect(way.path).toMatch(/^M0 /);
+    expect(dotOf(scene)).not.toContain("n0 -> n1");
+    expect([...run.reach(0, "down")]).toEqual([2]);
+    expect(planeOf(run).blocks.length).toBe(planeOf(runOf(without)).blocks.length);
+    expect(run.parentsOf(1, run.perJob.edges)).toEqual([0]);
+  });
+
+  it("has a line of its own for each kind of edge", () => {
+    const looks = EDGES.map(({ width, dash }) => `${width} ${dash}`);
+    expect(new Set(looks).size).toBe(EDGES.length);
+    expect(new Set(EDGES.map(({ legend }) => legend)).size).toBe(EDGES.length);
   });
 
   it("shows an opened task's jobs as cells that can be hit", () => {

@@ -1,6 +1,6 @@
 // Random cases that are the same every time.
 
-import type { Snapshot } from "../src/messages";
+import type { EdgeName, Snapshot } from "../src/messages";
 import { Run } from "../src/run/run";
 
 /** Numbers from 0 up to, but not including, 1. */
@@ -16,12 +16,16 @@ export interface Shape {
   task: number;
   values?: number[];
   after?: number[];
+  turn?: number[];
   state?: number;
 }
 
 export const TASKS = ["fetch", "parse", "report"].map((name) => ({ elf: "Crawler", name: "", task: `task_${name}` }));
 
-function lists(jobs: Shape[], key: "values" | "after"): ArrayBuffer[] {
+const KEYS = ["values", "after", "turn"] as const;
+const NAMES: EdgeName[] = ["value", "after", "turn"];
+
+function lists(jobs: Shape[], key: (typeof KEYS)[number]): ArrayBuffer[] {
   const starts = new Int32Array(jobs.length + 1);
   jobs.forEach((job, index) => (starts[index + 1] = starts[index] + (job[key]?.length ?? 0)));
   return [starts.buffer, Int32Array.from(jobs.flatMap((job) => job[key] ?? [])).buffer];
@@ -42,15 +46,14 @@ export function buffersOf(jobs: Shape[]): ArrayBuffer[] {
     new Int32Array(jobs.length).fill(-1).buffer,
     none(),
     none(),
-    ...lists(jobs, "values"),
-    ...lists(jobs, "after"),
+    ...KEYS.flatMap((key) => lists(jobs, key)),
   ];
 }
 
 export function snapshotOf(jobs: Shape[], seq = 0): Snapshot {
   const head = { outcome: "running", title: "flow crawl", settled: false, now: 1000 };
   const names = { flow: "crawl", number: 1, run: "r1", tasks: TASKS, workers: ["worker-1", "worker-2"] };
-  return { kind: "snapshot", seq, jobs: jobs.length, head, ...names };
+  return { kind: "snapshot", seq, jobs: jobs.length, head, edges: NAMES, ...names };
 }
 
 export function runOf(jobs: Shape[]): Run {

@@ -104,14 +104,14 @@ def opened(browser: Browser, address: str) -> Iterator[Any]:
     """Opens a board; whatever it did, it has thrown nothing, and only the page's own files were fetched."""
     pages: list[Board] = []
 
-    def opens(jobs: int, theme: str = "light", without: str = "", **context: Any) -> Board:
+    def opens(jobs: int, theme: str = "light", without: str = "", every: bool = False, **context: Any) -> Board:
         page = browser.new_context(**({"viewport": {"width": 1100, "height": 900}} | context)).new_page()
         page.set_default_timeout(WAIT_MS)
         board = Board(page)
         pages.append(board)
         if without:
             page.route(f"**/{without}", lambda route: route.fulfill(status=404))
-        page.goto(f"{address}/index.html?jobs={jobs}&theme={theme}")
+        page.goto(f"{address}/index.html?jobs={jobs}&theme={theme}{'&every' if every else ''}")
         page.wait_for_selector("[data-drawn]")
         return board
 
@@ -135,6 +135,33 @@ def test_the_graph_appears_and_its_states_change(opened: Any) -> None:
     assert board.page.locator(".elf-node-done").count() > 0
     expect(board.page.locator(".elf-stateline")).to_contain_text("running")
     board.picture("running")
+
+
+KINDS = ["value", "after", "turn", "rule", "parent"]
+LEGEND = ["needs the value", "only comes after", "waits for its turn", "begun by a rule", "called by the job"]
+LINES = """selector => [...document.querySelectorAll(selector)].map((line) => {
+  const { strokeWidth, strokeDasharray } = getComputedStyle(line);
+  return `${strokeWidth} ${strokeDasharray}`;
+})"""
+
+
+def test_every_kind_of_edge_is_drawn_in_its_own_way_and_named(opened: Any) -> None:
+    """Also those that no run has so far: this page's run is a script."""
+    board = opened(12, every=True)
+    page = board.page
+    assert page.locator(".elf-legend > span").all_inner_texts() == LEGEND
+    drawn = [page.evaluate(LINES, f".elf-edge-{kind}") for kind in KINDS]
+    assert all(lines and len(set(lines)) == 1 for lines in drawn)
+    assert [lines[0] for lines in drawn] == page.evaluate(LINES, ".elf-legend path")
+    assert len({lines[0] for lines in drawn}) == len(KINDS)
+    page.locator(".elf-job", has_text="task_fetch[1]").click()
+    expect(page.locator(".elf-detail-near")).to_contain_text("has its turn after task_fetch[0]")
+    page.locator(".elf-job", has_text="task_merge[0]").click()
+    expect(page.locator(".elf-detail-near")).to_contain_text("called by task_prepare[0]")
+    board.picture("every kind of edge")
+    page.get_by_role("button", name="By task").click()
+    page.wait_for_selector("[data-drawn='tasks']")
+    board.picture("every kind of edge, by task")
 
 
 def test_a_failure_rises_with_its_traceback_and_moves_nothing(opened: Any) -> None:

@@ -15,7 +15,7 @@ from elfbook.model import ElfUse, Failure, Frame, Graph, JobSpec, Manifest, Poli
 from elfbook.view.board import Board
 from elfbook.view.endings import failed_jobs
 from elfbook.view.groups import grouped
-from elfbook.view.messages import STATES, Patch
+from elfbook.view.messages import STATES, Head, Patch
 from elfbook.view.view import Known, code_of, code_remark, look
 from elfbook.view.waiting import reasons_of
 from tests.boards import Page, numbers
@@ -120,6 +120,7 @@ def test_what_a_snapshot_says(story: Callable, call: Callable, add_str: Failure)
     assert [snapshot.workers[n] if n >= 0 else None for n in numbers("i", worker)] == ["worker-1", "worker-2", None]
     assert numbers("d", started)[:2] == [100.0, 102.0]
     assert numbers("d", ended) == [101.0, 103.0, 104.0]
+    assert snapshot.edges == ("value", "after")
     assert [numbers("i", edge) for edge in edges] == [[0, 0, 0, 1], [0], [0, 0, 0, 1], [1]]
     assert [(each.elf, each.task) for each in snapshot.tasks] == [("Greeter", "task_hello"), ("Greeter", "task_shout")]
     assert snapshot.head.title == "flow party: 1 of 3 jobs done, 1 failed, 1 skipped"
@@ -132,6 +133,16 @@ def test_what_a_snapshot_says(story: Callable, call: Callable, add_str: Failure)
     assert group.error == 'TypeError: can only concatenate str (not "int") to str'
     assert any(line.kind == "arrow" and 'return "Hello " + name' in line.text for line in group.lines)
     assert snapshot.alt.startswith("Greeter.task_hello (2 jobs) leads to")
+
+
+def test_turns_of_a_named_elf_are_edges_of_their_own(story: Callable, call: Callable) -> None:
+    """But for those that a value or an order tells already; a kind without edges is not told."""
+    jobs = [call("task_store", 0), call("task_store", 1, turn=0), call("task_store", 2, turn=1, parents=(1,))]
+    told = story(jobs, elves=(ElfUse("Storage", "d1", name="animals"),))
+    snapshot, (*_, value_starts, values, turn_starts, turns) = Board(told.manifest, told.state, {}).snapshot(Head("", "", False))
+    assert snapshot.edges == ("value", "turn")
+    assert [numbers("i", edge) for edge in (value_starts, values)] == [[0, 0, 0, 1], [1]]
+    assert [numbers("i", edge) for edge in (turn_starts, turns)] == [[0, 0, 1, 1], [0]]
 
 
 def test_groups_and_workers_are_told_only_when_they_are_new(party) -> None:

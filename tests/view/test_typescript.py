@@ -52,6 +52,12 @@ def test_every_message_has_its_interface_with_its_kind() -> None:
         assert f'export interface {cls.__name__} {{\n  kind: "{tag}";\n' in made
 
 
+def test_a_table_of_structs_is_a_list_of_objects() -> None:
+    made = typescript('KINDS: tuple[Kind, ...] = (\n    Kind(name="a", dash=()),\n    Kind(name="b", dash=(5, 4)),\n)\n"""All."""\n')
+    rows = '  {"name": "a", "dash": []},\n  {"name": "b", "dash": [5, 4]},\n'
+    assert made.endswith(f"/** All. */\nexport const KINDS: readonly Kind[] = [\n{rows}];\n")
+
+
 def test_a_field_with_a_default_may_be_missing() -> None:
     made = typescript('class A(Told, tag="a"):\n    """One."""\n    x: int\n    """Two\n    lines."""\n    y: str = ""\n')
     assert made.endswith(

@@ -3,7 +3,7 @@
 
 import type { Run } from "../run/run";
 import { eachEdge, linksBetween } from "./grouping";
-import { layered, packed, topological, type Edges } from "./layered";
+import { edgesBetween, layered, packed, sizesOf, topological, type Edges } from "./layered";
 import { columnsOf, type Link, type Rect } from "./scene";
 
 export const STEP = 18;
@@ -32,11 +32,11 @@ export interface Plane {
 }
 
 function edgesOf(run: Run): Edges {
-  const { valueParents, afterParents } = run.perJob;
-  const from = new Int32Array(valueParents.length + afterParents.length);
+  const { leading } = run;
+  const from = new Int32Array(leading.reduce((sum, { list }) => sum + list.length, 0));
   const to = new Int32Array(from.length);
   let length = 0;
-  eachEdge(run, (parent, child) => {
+  eachEdge(run, leading, (parent, child) => {
     from[length] = parent;
     to[length++] = child;
   });
@@ -75,12 +75,7 @@ export function planeOf(run: Run): Plane {
     blocks.push({ task: run.perJob.task[own[0]], jobs: own, columns, x: 0, y: 0, w, h: rows * STEP + title });
   }
   const links = linksBetween(run, blockOf, amount);
-  const placed = layered(
-    { w: Float64Array.from(blocks, (block) => block.w), h: Float64Array.from(blocks, (block) => block.h) },
-    { from: Int32Array.from(links, (link) => link.from), to: Int32Array.from(links, (link) => link.to) },
-    64,
-    8,
-  );
+  const placed = layered(sizesOf(blocks), edgesBetween(links), 64, 8);
   const plane = { title, blocks, links, blockOf, x: new Float32Array(run.jobs), y: new Float32Array(run.jobs) };
   blocks.forEach((block, index) => {
     block.x = placed.x[index];

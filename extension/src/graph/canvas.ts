@@ -85,9 +85,9 @@ export class CanvasRenderer implements Renderer {
     const { pen, plane, theme, view } = this;
     const curved = plane.links.length <= MOST_CURVES;
     pen.strokeStyle = theme.colours.line;
-    for (const kind of ["value", "after"] as const) {
-      pen.setLineDash(kind === "after" ? [5, 4] : []);
-      pen.lineWidth = Math.max(1.2, 0.8 / view.scale);
+    for (const { kind } of this.run.perJob.edges) {
+      pen.setLineDash(kind.dash);
+      pen.lineWidth = kind.width * Math.max(1, 0.65 / view.scale);
       pen.beginPath();
       for (const link of plane.links) {
         if (link.kind !== kind) continue;
@@ -180,7 +180,7 @@ export class CanvasRenderer implements Renderer {
       pen.moveTo(plane.x[parent] + SIDE, plane.y[parent] + SIDE / 2);
       pen.lineTo(plane.x[child], plane.y[child] + SIDE / 2);
     };
-    for (const parent of [...run.valueParents(chosen), ...run.afterParents(chosen)]) join(parent, chosen);
+    for (const parent of run.parentsOf(chosen, run.perJob.edges)) join(parent, chosen);
     const children = run.childrenOf(chosen);
     // A thousand lines out of one cell would hide what they lead to.
     for (const child of children.subarray(0, 200)) if (marks.jobs[child] === PATH) join(chosen, child);

@@ -1,7 +1,7 @@
 // What Graphviz is asked, and its answer read. No text of anybody goes in: boxes are sizes, names are numbers.
 
-import { layered } from "./layered";
-import type { Link, Scene } from "./scene";
+import { edgesBetween, layered, sizesOf } from "./layered";
+import type { Link, Rect, Scene } from "./scene";
 
 const DOTS = 72; // points an inch: Graphviz measures in inches, the page in points
 
@@ -13,7 +13,7 @@ export function dotOf(scene: Scene): string {
     lines.push(`n${index} [width=${(w / DOTS).toFixed(3)}, height=${(h / DOTS).toFixed(3)}];`);
   });
   scene.links.forEach(({ from, to, kind }, index) => {
-    lines.push(`n${from} -> n${to} [class=${index}${kind === "after" ? ", weight=0" : ""}];`);
+    if (kind.leads) lines.push(`n${from} -> n${to} [class=${index}${kind.name === "value" ? "" : ", weight=0"}];`);
   });
   lines.push("}");
   return lines.join("\n");
@@ -22,7 +22,7 @@ export function dotOf(scene: Scene): string {
 /** Puts Graphviz's answer, of its format `plain`, into the scene; true when it told of every box. */
 export function placeByPlain(scene: Scene, plain: string): boolean {
   const byEnds = new Map<string, Link[]>();
-  for (const link of scene.links) {
+  for (const link of scene.links.filter(({ kind }) => kind.leads)) {
     const key = `n${link.from} n${link.to}`;
     byEnds.set(key, [...(byEnds.get(key) ?? []), link]);
   }
@@ -42,6 +42,7 @@ export function placeByPlain(scene: Scene, plain: string): boolean {
       if (link) link.path = pathOf(words.slice(4, 4 + 2 * Number(words[3])).map(Number), scene.height);
     }
   }
+  curve(scene);
   return placed === scene.boxes.length;
 }
 
@@ -57,20 +58,26 @@ function pathOf(inches: number[], height: number): string {
 /** The same without Graphviz. */
 export function placeByOwn(scene: Scene): void {
   const { boxes, links } = scene;
-  const placed = layered(
-    { w: Float64Array.from(boxes, (box) => box.w), h: Float64Array.from(boxes, (box) => box.h) },
-    { from: Int32Array.from(links, (link) => link.from), to: Int32Array.from(links, (link) => link.to) },
-  );
+  const placed = layered(sizesOf(boxes), edgesBetween(links));
   boxes.forEach((box, index) => {
     box.x = placed.x[index];
     box.y = placed.y[index];
   });
-  for (const link of links) {
-    const [from, to] = [boxes[link.from], boxes[link.to]];
-    const [x1, y1, x2, y2] = [from.x + from.w, from.y + from.h / 2, to.x, to.y + to.h / 2];
-    const bend = Math.max(20, Math.abs(x2 - x1) / 2);
-    link.path = `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
-  }
+  curve(scene);
   scene.width = placed.width;
   scene.height = placed.height;
+}
+
+/** Ways for the links that have none. */
+function curve({ boxes, links }: Scene): void {
+  for (const link of links) link.path ??= wayBetween(boxes[link.from], boxes[link.to]);
+}
+
+/** From side to side; around the left sides to a box that is not further right. */
+function wayBetween(from: Rect, to: Rect): string {
+  const [y1, y2, x2] = [from.y + from.h / 2, to.y + to.h / 2, to.x];
+  const onward = x2 > from.x + from.w;
+  const x1 = onward ? from.x + from.w : from.x;
+  const bend = onward ? Math.max(20, (x2 - x1) / 2) : 24;
+  return `M${x1} ${y1} C${x1 + (onward ? bend : -bend)} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
 }

@@ -1,29 +1,29 @@
 // Which boxes and links a graph has: one box a job, or one a task.
 
+import { EDGES, type EdgeKind } from "../messages";
+import type { Edges } from "../run/columns";
 import type { Run } from "../run/run";
 import { jobBox, openedBox, taskBox, type Link, type Scene } from "./scene";
 
-/** Calls `tell` for every edge: parent, child, and whether the child needs the parent's value. */
-export function eachEdge(run: Run, tell: (parent: number, child: number, kind: Link["kind"]) => void): void {
-  const { valueStarts, valueParents, afterStarts, afterParents } = run.perJob;
+/** Calls `tell` for every edge: parent, child, and how the child depends on the parent. */
+export function eachEdge(
+  run: Run,
+  edges: readonly Edges[],
+  tell: (parent: number, child: number, kind: EdgeKind) => void,
+): void {
   for (let job = 0; job < run.jobs; job++) {
-    for (let at = valueStarts[job]; at < valueStarts[job + 1]; at++) {
-      if (valueParents[at] >= 0 && valueParents[at] < run.jobs) tell(valueParents[at], job, "value");
-    }
-    for (let at = afterStarts[job]; at < afterStarts[job + 1]; at++) {
-      if (afterParents[at] >= 0 && afterParents[at] < run.jobs) tell(afterParents[at], job, "after");
-    }
+    for (const each of edges) for (const parent of run.parentsOf(job, [each])) tell(parent, job, each.kind);
   }
 }
 
 /** Edges between whatever the jobs are gathered into; those within one place are left out. */
 export function linksBetween(run: Run, placeOf: Int32Array, places: number): Link[] {
   const found = new Map<number, Link>();
-  eachEdge(run, (parent, child, kind) => {
+  eachEdge(run, run.perJob.edges, (parent, child, kind) => {
     const from = placeOf[parent];
     const to = placeOf[child];
     if (from === to) return;
-    const key = (from * places + to) * 2 + (kind === "value" ? 0 : 1);
+    const key = (from * places + to) * EDGES.length + EDGES.indexOf(kind);
     const link = found.get(key);
     if (link) link.count++;
     else found.set(key, { from, to, kind, count: 1 });
@@ -57,6 +57,7 @@ export function tasksFrom(scene: Scene, task: number, way: "up" | "down"): Set<n
   const todo = [task];
   for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
     for (const link of scene.links) {
+      if (!link.kind.leads) continue;
       const [here, there] = way === "up" ? [link.to, link.from] : [link.from, link.to];
       if (here !== at || seen.has(there) || there === task) continue;
       seen.add(there);

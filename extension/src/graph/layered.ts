@@ -1,6 +1,8 @@
 // A layout in columns from left to right, for graphs of any size: longest-path ranks, barycentre sweeps for
 // the order within a column, then heights by isotonic regression. Linear but for the sorting; no dummy nodes.
 
+import type { Link, Rect } from "./scene";
+
 export interface Edges {
   from: Int32Array;
   to: Int32Array;
@@ -18,6 +20,16 @@ export interface Placed {
 export interface Sizes {
   w: Float64Array;
   h: Float64Array;
+}
+
+export function sizesOf(rects: readonly Rect[]): Sizes {
+  return { w: Float64Array.from(rects, ({ w }) => w), h: Float64Array.from(rects, ({ h }) => h) };
+}
+
+/** Those of the links that put what they lead to further right. */
+export function edgesBetween(links: readonly Link[]): Edges {
+  const leading = links.filter(({ kind }) => kind.leads);
+  return { from: Int32Array.from(leading, ({ from }) => from), to: Int32Array.from(leading, ({ to }) => to) };
 }
 
 const SWEEPS = 8;

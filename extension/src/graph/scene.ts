@@ -1,5 +1,6 @@
 // What a graph is made of before anybody draws it, and where things are.
 
+import type { EdgeKind } from "../messages";
 import type { Run } from "../run/run";
 
 export interface Rect {
@@ -27,7 +28,7 @@ export interface Box extends Rect {
 export interface Link {
   from: number;
   to: number;
-  kind: "value" | "after";
+  kind: EdgeKind;
   /** How many jobs are joined. */
   count: number;
   /** Outline of an SVG path; a straight way is taken without one. */

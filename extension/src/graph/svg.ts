@@ -2,12 +2,17 @@
 // a change of state sets a class and a few texts.
 
 import { SEEN_ONLY, s, say } from "../dom";
-import { STATES } from "../messages";
+import { STATES, type EdgeKind } from "../messages";
 import type { Run } from "../run/run";
 import { GLYPHS, count, stateName, WAITING, RUNNING, DONE, FAILED, SKIPPED, CANCELLED } from "../run/words";
 import { UNMARKED, nearest, type Marks, type Renderer, type View, type Way } from "./renderer";
 import { CELL, cellRect, rectOf, shortened, targetAt, toggleRect, within } from "./scene";
 import type { Box, Rect, Scene, Target } from "./scene";
+
+/** How a line of the kind is drawn. */
+export function lineOf({ width, dash }: EdgeKind): Record<string, string | number> {
+  return { "stroke-width": width, "stroke-dasharray": dash.join(" ") };
+}
 
 /** Names of arrow tips count up: a page may hold several boards, and each has its own. */
 let made = 0;
@@ -39,7 +44,7 @@ export class SvgRenderer implements Renderer {
     this.height = scene.height;
     const tipId = `elf-tip-${++made}`;
     this.lines = scene.links.map((link) =>
-      s("path", { d: link.path, class: `elf-edge elf-edge-${link.kind}`, "marker-end": `url(#${tipId})` }),
+      s("path", { ...lineOf(link.kind), d: link.path, class: `elf-edge elf-edge-${link.kind.name}`, "marker-end": `url(#${tipId})` }),
     );
     this.drawn = scene.boxes.map((box) => (box.kind === "job" ? this.job(box) : this.task(box)));
     const tip = s("path.elf-tip", { d: "M0 0 L8 4 L0 8 z" });

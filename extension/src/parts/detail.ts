@@ -140,11 +140,8 @@ export class DetailPart implements Part {
   /** The edges of the graph in words: what a screen reader gets of them. */
   private neighbours(): Made {
     const { run } = this.board;
-    const lists: [string, ArrayLike<number>][] = [
-      ["needs", run.valueParents(this.job)],
-      ["comes after", run.afterParents(this.job)],
-      ["leads to", run.childrenOf(this.job)],
-    ];
+    const lists: [string, ArrayLike<number>][] = run.perJob.edges.map((each) => [each.kind.beside, run.parentsOf(this.job, [each])]);
+    lists.push(["leads to", run.childrenOf(this.job)]);
     const rows = lists.filter(([, jobs]) => jobs.length).map(([words, jobs]) => this.links(words, jobs));
     return rows.length ? h("div", {}, ...rows) : null;
   }

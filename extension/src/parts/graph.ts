@@ -1,14 +1,15 @@
 // The graph: which way of drawing it, and what is marked in it.
 
 import type { Board, Part } from "../board";
-import { SEEN_ONLY, button, focused, h } from "../dom";
+import { SEEN_ONLY, button, focused, h, s } from "../dom";
 import { dotOf, placeByOwn, placeByPlain } from "../graph/dot";
 import type { Engine } from "../graph/engine";
 import { sceneOfJobs, sceneOfTasks, tasksFrom } from "../graph/grouping";
 import { DIM, NORMAL, PATH, SELECTED, UNMARKED, type Marks, type Renderer, type Way } from "../graph/renderer";
 import { MOST_EACH, jobOf, type Scene, type Target } from "../graph/scene";
 import { Stage } from "../graph/stage";
-import { SvgRenderer } from "../graph/svg";
+import { SvgRenderer, lineOf } from "../graph/svg";
+import { EDGES } from "../messages";
 import { stateName } from "../run/words";
 
 /** Boxes that Graphviz lays out well within its time; more go to the layout of our own. */
@@ -66,17 +67,15 @@ export class GraphPart implements Part {
     return button(words, title, () => this.change(mode), "elf-quiet");
   }
 
-  /** What the two kinds of line mean, when there are two. */
+  /** What each kind of line means, unless all are values that are needed. */
   private legend(): HTMLElement | null {
-    if (!this.board.run.perJob.afterParents.length) return null;
-    return h(
-      "span",
-      { class: "elf-legend" },
-      h("span.elf-line-value", SEEN_ONLY),
-      "needs the value",
-      h("span.elf-line-after", SEEN_ONLY),
-      "only comes after",
-    );
+    const { edges } = this.board.run.perJob;
+    if (edges.every(({ kind }) => kind === EDGES[0])) return null;
+    const entries = edges.map(({ kind }) => {
+      const line = s("path.elf-edge", { ...lineOf(kind), d: "M0 5H26" });
+      return h("span.elf-row", {}, s("svg", { ...SEEN_ONLY, width: 26, height: 10 }, line), kind.legend);
+    });
+    return h("span.elf-legend", {}, ...entries);
   }
 
   change(mode: Mode): void {
@@ -216,7 +215,7 @@ export class GraphPart implements Part {
   private linked(job: number, way: Way): Target | null {
     const { run } = this.board;
     if (job < 0 || (way !== "left" && way !== "right")) return null;
-    const near = way === "left" ? [...run.valueParents(job), ...run.afterParents(job)] : run.childrenOf(job);
+    const near = way === "left" ? run.parentsOf(job, run.leading) : run.childrenOf(job);
     return near.length ? { job: near[0] } : null;
   }
 

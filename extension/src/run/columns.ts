@@ -1,5 +1,7 @@
 // What there is one of for each job: columns of numbers, as they came in byte buffers.
 
+import { EDGES, type EdgeKind, type Snapshot } from "../messages";
+
 /** Bytes from wherever a host has them. */
 export type Bytes = ArrayBuffer | ArrayBufferView;
 
@@ -37,14 +39,22 @@ export interface Columns {
   worker: Int32Array;
   started: Float64Array;
   ended: Float64Array;
-  valueStarts: Int32Array;
-  valueParents: Int32Array;
-  afterStarts: Int32Array;
-  afterParents: Int32Array;
+  edges: readonly Edges[];
+}
+
+/** Parents or children of all jobs: those of job j are list[starts[j]] to list[starts[j + 1] - 1]. */
+export interface Adjacency {
+  starts: Int32Array;
+  list: Int32Array;
+}
+
+/** The edges of one kind, by the jobs that they lead to. */
+export interface Edges extends Adjacency {
+  kind: EdgeKind;
 }
 
 /** The columns of a Snapshot, in the order that its docstring names. */
-export function snapshotColumns(jobs: number, buffers: readonly Bytes[]): Columns {
+export function snapshotColumns({ jobs, edges = [] }: Snapshot, buffers: readonly Bytes[]): Columns {
   return {
     state: column("u1", buffers[0], jobs),
     task: column("i4", buffers[1], jobs),
@@ -53,10 +63,11 @@ export function snapshotColumns(jobs: number, buffers: readonly Bytes[]): Column
     worker: column("i4", buffers[4], jobs),
     started: column("f8", buffers[5], jobs),
     ended: column("f8", buffers[6], jobs),
-    valueStarts: column("i4", buffers[7], jobs + 1),
-    valueParents: column("i4", buffers[8]),
-    afterStarts: column("i4", buffers[9], jobs + 1),
-    afterParents: column("i4", buffers[10]),
+    edges: edges.map((name, index) => {
+      const kind = EDGES.find((kind) => kind.name === name);
+      if (!kind) throw new Malformed(`edges are ${name}`);
+      return { kind, starts: column("i4", buffers[7 + 2 * index], jobs + 1), list: column("i4", buffers[8 + 2 * index]) };
+    }),
   };
 }
 

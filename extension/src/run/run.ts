@@ -1,14 +1,8 @@
 // A run as the page knows it: a snapshot that patches keep current.
 
 import { STATES, type Group, type Head, type Patch, type Snapshot, type Task, type Verb } from "../messages";
-import { patchColumns, snapshotColumns, type Bytes, type Columns } from "./columns";
+import { patchColumns, snapshotColumns, type Adjacency, type Bytes, type Columns, type Edges } from "./columns";
 import { DONE, FAILED, RUNNING, WAITING, duration, reference } from "./words";
-
-/** Parents or children of all jobs: those of job j are list[starts[j]] to list[starts[j + 1] - 1]. */
-export interface Adjacency {
-  starts: Int32Array;
-  list: Int32Array;
-}
 
 export class Run {
   readonly flow: string;
@@ -50,14 +44,14 @@ export class Run {
   }
 
   static from(snapshot: Snapshot, buffers: readonly Bytes[]): Run {
-    return new Run(snapshot, snapshotColumns(snapshot.jobs, buffers));
+    return new Run(snapshot, snapshotColumns(snapshot, buffers));
   }
 
   /** Takes over a later snapshot of the same run; false when it is of another, or has other jobs. */
   absorb(snapshot: Snapshot, buffers: readonly Bytes[]): boolean {
     const same = snapshot.run === this.run && snapshot.jobs === this.jobs;
     if (!same || snapshot.tasks.length !== this.tasks.length) return false;
-    const fresh = snapshotColumns(snapshot.jobs, buffers);
+    const fresh = snapshotColumns(snapshot, buffers);
     for (const name of ["state", "attempts", "worker", "started", "ended"] as const) {
       this.perJob[name].set(fresh[name]);
     }
@@ -152,14 +146,15 @@ export class Run {
     return Number.isFinite(seconds) ? duration(seconds) : "";
   }
 
-  valueParents(job: number): Int32Array {
-    const { valueStarts, valueParents } = this.perJob;
-    return valueParents.subarray(valueStarts[job], valueStarts[job + 1]);
+  /** The jobs on which the job depends in each of those ways. */
+  parentsOf(job: number, edges: readonly Edges[]): number[] {
+    const parents = edges.flatMap(({ starts, list }) => [...list.subarray(starts[job], starts[job + 1])]);
+    return parents.filter((parent) => parent >= 0 && parent < this.jobs);
   }
 
-  afterParents(job: number): Int32Array {
-    const { afterStarts, afterParents } = this.perJob;
-    return afterParents.subarray(afterStarts[job], afterStarts[job + 1]);
+  /** The ways of depending that lead from job to job. */
+  get leading(): readonly Edges[] {
+    return this.perJob.edges.filter(({ kind }) => kind.leads);
   }
 
   childrenOf(job: number): Int32Array {
@@ -171,10 +166,11 @@ export class Run {
   reach(job: number, way: "up" | "down"): Set<number> {
     const seen = new Set<number>();
     const todo = [job];
+    const { leading } = this;
     for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
-      const next = way === "up" ? [...this.valueParents(at), ...this.afterParents(at)] : this.childrenOf(at);
+      const next = way === "up" ? this.parentsOf(at, leading) : this.childrenOf(at);
       for (const other of next) {
-        if (other < 0 || other >= this.jobs || seen.has(other) || other === job) continue;
+        if (seen.has(other) || other === job) continue;
         seen.add(other);
         todo.push(other);
       }
@@ -186,15 +182,11 @@ export class Run {
 /** Children out of parents, in two passes: how many, then which. */
 function turned(run: Run): Adjacency {
   const starts = new Int32Array(run.jobs + 1);
-  const lists = [run.perJob.valueParents, run.perJob.afterParents];
-  for (const list of lists) for (const parent of list) if (parent >= 0 && parent < run.jobs) starts[parent + 1]++;
+  const { leading } = run;
+  for (let job = 0; job < run.jobs; job++) for (const parent of run.parentsOf(job, leading)) starts[parent + 1]++;
   for (let job = 0; job < run.jobs; job++) starts[job + 1] += starts[job];
   const next = starts.slice();
   const list = new Int32Array(starts[run.jobs]);
-  for (let job = 0; job < run.jobs; job++) {
-    for (const parents of [run.valueParents(job), run.afterParents(job)]) {
-      for (const parent of parents) if (parent >= 0 && parent < run.jobs) list[next[parent]++] = job;
-    }
-  }
+  for (let job = 0; job < run.jobs; job++) for (const parent of run.parentsOf(job, leading)) list[next[parent]++] = job;
   return { starts, list };
 }
