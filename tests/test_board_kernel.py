@@ -24,7 +24,7 @@ from tests.boards import Page
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
-WAIT_S = 15
+WAIT_S = 40
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STAND_IN = "import elfbook.notebook.board as board\nboard.STATIC = board.Path({!r})\n%load_ext elfbook"
 ELVES = """%%elf
@@ -213,9 +213,9 @@ def test_a_board_is_served_while_a_cell_is_busy(front: Front, tmp_path: Path, bu
 def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     front.run(f"%%elf flow party\nGate().task_pass({str(gate)!r})\nGate().task_fail(0)")
-    for view in "ab":
+    for told, view in enumerate("ab"):  # who says hello while another's answer is not yet sent shares that answer
         front.ask(messages.Hello(view))
-    front.until(lambda: front.count(messages.Snapshot) == 2)
+        front.until(lambda told=told: front.count(messages.Snapshot) > told)
     front.until(lambda: front.page.states()[1] == "failed")
     assert front.page.groups[0].title == "task_fail × 1"
     assert "%elf cancel party" in str(front.page.head.steps)
