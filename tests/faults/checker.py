@@ -27,9 +27,10 @@ from trails import Mark, marks_of
 from elfbook.client.watched import Watched
 from elfbook.facts import ENDED, Claimed, Paused, Released, Reopened, State, Stored, Succeeded
 from elfbook.log.fold import RunState, due, fold, start
-from elfbook.model import Beat, Graph
+from elfbook.model import Beat, Graph, Manifest
+from elfbook.store.follow import Follower
 from elfbook.store.graphstore import graph_of
-from elfbook.store.link import Message, Refused
+from elfbook.store.link import Refused
 from elfbook.store.mycelium import Mycelium
 from elfbook.tracing import values
 from elfbook.view.view import look
@@ -169,10 +170,15 @@ async def result_of(mycelium: Mycelium, event: Succeeded) -> object:
     return values.decode(await mycelium.fetch(event.value), mycelium.key)
 
 
-async def check_run(mycelium: Mycelium, submitted: Submitted, shown: Watched | None = None) -> list[str]:
-    """Points (i), (ii), (iv), (v) and, with the notebook's own view of the run, (vii)."""
-    manifest = await _manifest(mycelium, submitted)
-    if manifest is None:
+async def check_run(
+    mycelium: Mycelium, submitted: Submitted, shown: Watched | None = None, stored: Manifest | None = None
+) -> list[str]:
+    """Points (i), (ii), (iv), (v) and, with the notebook's own view of the run, (vii).
+
+    Who checks many runs gives what RUNS has `stored` of this one.
+    """
+    manifest = stored or await _manifest(mycelium, submitted)
+    if manifest is None or manifest.nonce != submitted.nonce:
         return [f"(i) {submitted.run} was acknowledged and is not in the store"]
     graph = await graph_of(mycelium, manifest)
     facts = await facts_of(mycelium, manifest.run)
@@ -294,29 +300,11 @@ async def check_chain(mycelium: Mycelium, streams: tuple[str, ...] = ()) -> list
 
 async def _chain(mycelium: Mycelium, stream: str) -> AsyncGenerator[tuple[str, int, tuple[str, str | None]]]:
     """Subject and sequence of every record of a stream, and which last sequence it expected of what."""
-    link = mycelium.link
-    messages: asyncio.Queue[Message] = asyncio.Queue()
-    inbox = f"_INBOX.check{time.monotonic_ns()}"
-    undo = await link.subscribe(inbox, messages.put_nowait)
-    config = {
-        "deliver_policy": "all", "ack_policy": "none", "headers_only": True, "deliver_subject": inbox,
-        "mem_storage": True, "inactive_threshold": 10**10,
-    }  # fmt: skip
-    made = await link.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
-    try:
-        left = made["num_pending"]
-        # The server may have sent some of them before it counted.
-        left = max(left, made.get("delivered", {}).get("consumer_seq", 0) + left)
-        while left > 0:
-            message = await asyncio.wait_for(messages.get(), 20)
-            tokens = message.reply.split(".")
-            headers = message.headers or {}
-            expected = headers.get(AMONG, message.subject), headers.get(EXPECT)
-            yield message.subject, int(tokens[5 if len(tokens) == 9 else 7]), expected
-            left = int(tokens[8 if len(tokens) == 9 else 10])
-    finally:
-        await undo()
-        await link.api(f"CONSUMER.DELETE.{stream}.{made['name']}")
+    everything = Follower(mycelium.link, stream, (">",), stop_at_end=True)
+    async for batch in everything.batches():  # pulled: pushed, a long stream makes its reader a slow consumer
+        for entry in batch:
+            headers = entry.headers or {}
+            yield entry.subject, entry.seq, (headers.get(AMONG, entry.subject), headers.get(EXPECT))
 
 
 def told(wrong: list[str], limit: int = 12) -> str:
