@@ -244,6 +244,25 @@ def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_
     front.until(lambda: front.page.states() == ["done", "failed"] and front.page.columns["attempts"][1] == 2)
 
 
+def test_beside_a_later_run_of_its_flow_a_board_names_its_own_by_the_number(front: Front, tmp_path: Path) -> None:
+    gates = [str(tmp_path / name) for name in ("first", "second")]
+    front.run(f"%%elf flow twice\nGate().task_fail(0)\nGate().task_pass({gates[0]!r})")
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot) and front.page.states()[0] == "failed")
+    assert front.page.head.reference == "twice" and front.page.head.steps == (("stop it with", "%elf cancel twice"),)
+    front.run(f"%%elf flow twice\nGate().task_pass({gates[1]!r})")
+    front.until(lambda: front.page.head.reference == "twice.1")
+    assert front.page.head.steps == (("stop it with", "%elf cancel twice.1"),)
+    assert "cancelled 1 job of flow twice" in front.run("%elf cancel twice.1")
+    front.until(lambda: front.page.head.settled)
+    front.until(lambda: "%elf retry twice.1" in front.pages()[0]["text/plain"], "the settled page")
+    assert "0 of 1" in front.run("print(twice, twice.reference)")
+    Path(gates[1]).touch()
+    assert "twice\n" in front.run("twice.wait()\nprint(twice.reference)")
+    # A handle under the flow's name is what the name means, whichever run it is.
+    assert "twice twice.2\n" in front.run("later = twice\n%elf attach twice.1\nprint(twice.reference, later.reference)")
+
+
 def test_a_click_retries_what_failed_with_the_mended_cell(front: Front) -> None:
     front.run("%%elf flow mended\nGate().task_fail(0)")
     front.ask(messages.Hello("a"))

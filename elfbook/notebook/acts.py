@@ -69,7 +69,7 @@ def paused(run: Run, changed: bool) -> str:
     verbs = "has begun goes on" if running == 1 else "have begun go on"
     begun = f": {plural(running, 'job')} that {verbs}" if running else ""
     first = f"paused flow {run.flow}" if changed else f"flow {run.flow} is paused already"
-    return f"{first}{begun}.  %elf resume {run.flow}  lets it go on"
+    return f"{first}{begun}.  %elf resume {run.reference}  lets it go on"
 
 
 def resumed(run: Run, changed: bool) -> str:

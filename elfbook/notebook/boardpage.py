@@ -66,6 +66,8 @@ class BoardPage:
         self._settled = False
         """True when the outputs show the settled page."""
         self._shown_at = self._said_at = self._asked_at = 0.0
+        self._called = ""
+        """What `%elf` calls the run, as its boards were told last."""
         self._looks: dict[Future[Any], Callable[[Any], None]] = {}
         """What has been asked of the mycelium and has not been answered yet."""
 
@@ -104,8 +106,9 @@ class BoardPage:
             self._plain.close()
 
     def _line(self) -> pages.Bundle:
-        flow = self._run.flow
-        words = f"flow {flow} is under way: its board is below, and  %elf attach {flow}  brings it back"
+        run = self._run
+        back = f"%elf attach {run.reference}  brings it back"
+        words = f"flow {run.flow} is under way: its board is below, and  {back}"
         return {**pages.bundle(self._run), "text/html": pages.preformatted(words)}
 
     def _words(self) -> str:
@@ -163,6 +166,9 @@ class BoardPage:
     def _tell(self) -> None:
         """Boards have been told of everything that they can take now."""
         talk, error = self._present_talk(), self._run.watched.error
+        if self._called != self._run.reference:
+            self._called = self._run.reference
+            talk.look_again()
         if talk.is_due:
             lost = f"this view has lost its run: {error}" if error is not None else ""
             for message, buffers in self._run._notebook.portal.read(talk.step, lost):
@@ -207,7 +213,7 @@ class BoardPage:
     def _say_lost(self, why: str) -> None:
         if self._talk is not None and self._talk.views:
             self._talk.look_again()
-            hint = f"%elf attach {self._run.flow}  follows it again"
+            hint = f"%elf attach {self._run.reference}  follows it again"
             for message, buffers in self._run._notebook.portal.read(self._talk.step, f"{why}.  {hint}"):
                 self._say(message, buffers)
 
@@ -233,6 +239,7 @@ class BoardPage:
     def _known(self) -> Known:
         notebook, run = self._run._notebook, self._run
         return Known(
+            reference=run.reference,
             versions=notebook.roster.versions(),
             result=run.result_preview(),
             durability=run.durability,

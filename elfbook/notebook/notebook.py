@@ -221,8 +221,10 @@ class Notebook(Connection):
 
     def hold(self, run: Run) -> Run:
         """The run is the one that its flow's name means here."""
-        self.runs.pop(run.flow, None)
+        before = self.runs.pop(run.flow, None)
         self.runs[run.flow] = run
+        if before is not None and before.started:
+            self.refresh(before)  # what it says to type names it by its number from now on
         return run
 
     def bind(self, run: Run, variable: str = "") -> str:

@@ -36,6 +36,7 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
     notebook, watched = run._notebook, run.watched
     static = notebook.mode == "static" if static is None else static
     known = Known(
+        reference=run.reference,
         revisions=tuple(watched.revisions.values()),
         outputs=tuple(output for job in sorted(watched.outputs) for output in watched.outputs[job]),
         versions=notebook.roster.versions(),

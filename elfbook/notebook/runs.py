@@ -158,9 +158,8 @@ class Run:
         return f"{count(done)} of {count(len(self))} done"
 
     def _stopped(self) -> str:
-        return (
-            f"stopped waiting. {self.flow} goes on: {self._progress()}.  %elf cancel {self.flow}  stops it."
-        )
+        stop = f"%elf cancel {self.reference}  stops it."
+        return f"stopped waiting. {self.flow} goes on: {self._progress()}.  {stop}"
 
     # ------------------------------------------------------------------ values
 
@@ -169,7 +168,8 @@ class Run:
         outcome = run_outcome(self.state)
         if outcome == "cancelled":
             raise FlowCancelled(
-                title_of(self.flow, self.state), hint=f"Run what was cancelled with  %elf retry {self.flow}"
+                title_of(self.flow, self.state),
+                hint=f"Run what was cancelled with  %elf retry {self.reference}",
             )
         if outcome == "failed":
             raise self.error
@@ -279,6 +279,14 @@ class Run:
     def number(self) -> int:
         """Which run of this flow it is, from 1."""
         return self.manifest.number
+
+    @property
+    def reference(self) -> str:
+        """What `%elf` calls this run here: its flow's name, with its number where that name means another."""
+        held = self._notebook.runs.get(self.flow)
+        if held is None or not held.started:
+            return self.flow if self.local else f"{self.flow}.{self.number}"
+        return self.flow if held.number == self.number else f"{self.flow}.{self.number}"
 
     @property
     def settled(self) -> bool:

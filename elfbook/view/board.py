@@ -86,11 +86,13 @@ class Board:
             reason_of(state, job, now, known.workers, known.situation) for job in self._waiting.first()
         )
         failed = job_label(state.graph.jobs[first]) if first is not None else ""
-        steps = steps_of(self.manifest.flow, state, failed, known.workers)
+        reference = known.reference or self.manifest.flow
+        steps = steps_of(reference, state, failed, known.workers)
         return Head(
             outcome=run_outcome(state),
             title=title_of(self.manifest.flow, state),
             settled=state.settled,
+            reference=reference,
             reasons=tuple(reasons),
             steps=tuple((step.why, step.words) for step in steps),
             remarks=phrases(known, code_remark(self._code.digests(), known.versions)),

@@ -104,6 +104,8 @@ class Head(Struct, frozen=True):
     title: str
     """`flow party: 4 of 6 jobs done, 1 failed, 1 skipped`."""
     settled: bool
+    reference: str = ""
+    """What `%elf` calls the run here: `party`, or `party.1` where the flow's name means another one."""
     reasons: tuple[str, ...] = ()
     """Why jobs wait."""
     steps: tuple[tuple[str, str], ...] = ()

@@ -56,7 +56,7 @@ def page(view: RunView, *, figures: bool = True, most_bytes: int = LIMIT) -> str
     body = "\n".join(part.html for part in kept)
     if left_out:
         what = safe(f"left out to keep this page small: {listing(left_out)}; all of it:  ")
-        body += f"\n<p>{what}<code>{safe(f'%elf show {view.flow}')}</code></p>"
+        body += f"\n<p>{what}<code>{safe(f'%elf show {view.reference}')}</code></p>"
     return f"<div>{body}</div>"
 
 

@@ -121,7 +121,7 @@ def output_lines(output: JobOutput) -> list[str]:
 def rest_of_outputs(view: RunView) -> str:
     """Where the output of the jobs is that are not shown; empty when all are."""
     hidden = len(view.outputs) - MOST_OUTPUTS
-    return f"{plural(hidden, 'more job')} with output:  %elf logs {view.flow}/JOB" if hidden > 0 else ""
+    return f"{plural(hidden, 'more job')} with output:  %elf logs {view.reference}/JOB" if hidden > 0 else ""
 
 
 def step_lines(steps: Sequence[Step]) -> list[str]:

@@ -65,6 +65,8 @@ class RunView:
     """Everything that is shown of a run, ready to be set in type."""
 
     flow: str
+    reference: str
+    """What `%elf` calls the run: `party`, or `party.1` where the flow's name means another one."""
     outcome: str
     """`done`, `failed`, `cancelled`, `running`, `waiting` or `paused`."""
     title: str
@@ -108,6 +110,8 @@ class RunView:
 class Known:
     """What is known of a run besides its graph and state; what is not known is not shown."""
 
+    reference: str = ""
+    """What `%elf` calls the run; its flow's name when empty."""
     revisions: tuple[Revision, ...] = ()
     outputs: tuple[Output, ...] = ()
     versions: dict[str, int] = field(default_factory=dict)
@@ -139,8 +143,10 @@ def look(
     labels = labels_of(known.revisions)
     groups = grouped(failed_jobs(state, manifest, labels, static=static), labels)
     drawn = drawn or outline(state.graph)
+    reference = known.reference or manifest.flow
     return RunView(
         flow=manifest.flow,
+        reference=reference,
         outcome=run_outcome(state),
         title=title_of(manifest.flow, state),
         rows=rows_of(state, static=static),
@@ -152,7 +158,7 @@ def look(
         skipped=skipped_lines(state),
         reasons=() if static else reasons_of(state, known.now or 0.0, known.workers, known.situation),
         outputs=outputs_of(known.outputs, state.graph, static=static),
-        steps=steps_of(manifest.flow, state, groups[0].first.label if groups else "", known.workers),
+        steps=steps_of(reference, state, groups[0].first.label if groups else "", known.workers),
         remarks=remarks_of(state, known, static=static),
         static=static,
     )
@@ -220,7 +226,7 @@ def median(numbers: list[float]) -> float:
 # ---------------------------------------------------------------------------- what next
 
 
-def steps_of(flow: str, state: RunState, failed: str, workers: int | None) -> tuple[Step, ...]:
+def steps_of(reference: str, state: RunState, failed: str, workers: int | None) -> tuple[Step, ...]:
     """At most two things to type next; none for a run that is done or well under way.
 
     `failed` is the label of the first job of the largest group of failures, empty without one.
@@ -231,17 +237,17 @@ def steps_of(flow: str, state: RunState, failed: str, workers: int | None) -> tu
             verb = "waits" if waiting == 1 else "wait"
             return (Step(f"{plural(waiting, 'job')} {verb} for workers:", "%elf up"),)
         if state.paused:
-            return (Step("let it go on with", f"%elf resume {flow}"),)
-        return (Step("stop it with", f"%elf cancel {flow}"),) if failed else ()
+            return (Step("let it go on with", f"%elf resume {reference}"),)
+        return (Step("stop it with", f"%elf cancel {reference}"),) if failed else ()
     if failed:
-        first = f"{flow}/{failed}"
-        shown = first if len(first) <= LONGEST_REFERENCE else flow
+        first = f"{reference}/{failed}"
+        shown = first if len(first) <= LONGEST_REFERENCE else reference
         return (
-            Step("correct the cell, then", f"%elf retry {flow}"),
+            Step("correct the cell, then", f"%elf retry {reference}"),
             Step("or look closer:", f"%elf show {shown}"),
         )
     if state.counts[State.CANCELLED]:
-        return (Step("run what was cancelled with", f"%elf retry {flow}"),)
+        return (Step("run what was cancelled with", f"%elf retry {reference}"),)
     return ()
 
 

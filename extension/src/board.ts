@@ -42,5 +42,5 @@ export interface Part {
 /** The line of the magic that does the same as the button. */
 export function magic(board: Board, verb: string, job = -1): string {
   const { run } = board;
-  return `%elf ${verb} ${run.reference}${job >= 0 ? `/${run.label(job)}` : ""}`;
+  return `%elf ${verb} ${run.reference}${job >= 0 ? `/${run.fullLabel(job)}` : ""}`;
 }

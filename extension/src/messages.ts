@@ -53,6 +53,8 @@ export interface Head {
   /** `flow party: 4 of 6 jobs done, 1 failed, 1 skipped`. */
   title: string;
   settled: boolean;
+  /** What `%elf` calls the run here: `party`, or `party.1` where the flow's name means another one. */
+  reference?: string;
   /** Why jobs wait. */
   reasons?: string[];
   /** What can be done next: why, and the exact words to type. */

@@ -16,7 +16,7 @@ export function question(run: Run, verb: Verb, jobs: readonly number[]): Asking 
   if (verb === "cancel") {
     const { totals } = run;
     const all = `${plural(totals[RUNNING], "running job")} and ${plural(totals[WAITING], "waiting job")}`;
-    const what = jobs.length ? named : `${run.reference}: ${all}`;
+    const what = jobs.length ? named : `${run.name}: ${all}`;
     return { words: `Cancel ${what}? What has been done is kept.`, yes: "Cancel it", no: "Let it go on" };
   }
   if (verb === "retry") {

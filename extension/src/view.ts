@@ -93,7 +93,7 @@ class Connected implements View {
       const outside = { root, host, view, theme, engine, now: () => this.now(), redraw: () => this.redraw() };
       this.board = new BoardView(outside, Run.from(snapshot, buffers));
       this.root.append(this.board.element);
-      this.root.setAttribute("aria-label", `board of flow ${this.board.run.reference}`);
+      this.root.setAttribute("aria-label", `board of flow ${this.board.run.name}`);
       // Before anybody asks for it: by then the kernel may be gone. Who asks is told what is wrong.
       canvases((name) => host.asset(name)).catch(() => undefined);
     }
@@ -164,7 +164,7 @@ class Connected implements View {
     this.lost.hidden = !words;
     // The kernel's own words may say already what to type.
     const told = words.includes("%elf attach");
-    const line = `%elf attach${this.board ? ` ${this.board.run.reference}` : " --all"}`;
+    const line = `%elf attach${this.board ? ` ${this.board.run.name}` : " --all"}`;
     const copy = button("Copy", line, () => this.board?.copy(line), "elf-quiet");
     this.lost.replaceChildren(words, ...(told ? [] : [" Go on with ", h("code", {}, line)]), ...(this.board ? [" ", copy] : []));
   }

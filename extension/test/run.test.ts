@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { STATES, type Patch } from "../src/messages";
 import { Malformed, aligned, column } from "../src/run/columns";
 import { matching, wishes } from "../src/run/filters";
-import { duration, left, plural, reference, size } from "../src/run/words";
+import { duration, left, plural, size } from "../src/run/words";
 import { buffersOf, random, randomJobs, runOf, snapshotOf } from "./random";
 
 function patch(seq: number, changes: [job: number, state: number, worker: number][]): [Patch, ArrayBuffer[]] {
@@ -103,5 +103,4 @@ describe("words", () => {
     expect(left(50, 100, 300)).toBe("about 5 min left");
     expect(left(100, 100, 300)).toBe("");
   });
-  it("names a later run of a flow by its number", () => expect([reference("crawl", 1), reference("crawl", 3)]).toEqual(["crawl", "crawl.3"]));
 });

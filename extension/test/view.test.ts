@@ -128,6 +128,19 @@ describe("a widget's view", () => {
     expect(lost()?.textContent?.match(/%elf attach/g)).toHaveLength(1);
   });
 
+  it("names its run by the number as soon as the flow's name means another one", () => {
+    begin();
+    const titles = () => [...element.querySelectorAll<HTMLElement>(".elf-stateline button")].map(({ title }) => title);
+    expect(element.querySelector(".elf-flow")?.textContent).toBe("flow crawl");
+    expect(titles()).toContain("%elf cancel crawl");
+    model.tell({ kind: "patch", seq: 1, head: head({ reference: "crawl.1" }) }, NONE);
+    vi.advanceTimersByTime(50);
+    expect(element.querySelector(".elf-flow")?.textContent).toBe("flow crawl.1");
+    expect(titles()).toContain("%elf cancel crawl.1");
+    vi.advanceTimersByTime(8000);
+    expect(lost()?.textContent).toContain("%elf attach crawl.1");
+  });
+
   it("keeps a settled run readable when its kernel is gone", () => {
     begin();
     model.tell({ kind: "patch", seq: 1, head: head({ outcome: "done", settled: true }) }, NONE);

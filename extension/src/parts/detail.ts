@@ -82,7 +82,7 @@ export class DetailPart implements Part {
     const state = run.perJob.state[job];
     // Ticks by itself: whatever else is in the head must not be made anew under a pointer.
     say(this.time, run.lasted(job, this.board.now()));
-    const said = [detail?.reason, detail?.called_at, detail?.progress, detail?.progress_words, run.can];
+    const said = [detail?.reason, detail?.called_at, detail?.progress, detail?.progress_words, run.can, run.reference];
     const key = JSON.stringify([job, state, run.perJob.attempts[job], run.workerName(job), said]);
     if (this.head.dataset.key === key) return;
     this.head.dataset.key = key;

@@ -11,6 +11,7 @@ const MOST = 5;
 export class Failures implements Part {
   readonly element = h("div.elf-failures");
   private shown: readonly Group[] = [];
+  private reference = "";
   private keys: string[] = [];
 
   constructor(private readonly board: Board) {
@@ -18,11 +19,11 @@ export class Failures implements Part {
   }
 
   update(): void {
-    const { groups } = this.board.run;
-    if (groups === this.shown) return;
-    this.shown = groups;
+    const { groups, reference } = this.board.run;
+    if (groups === this.shown && reference === this.reference) return;
+    [this.shown, this.reference] = [groups, reference];
     const top = groups.slice(0, MOST);
-    const keys = top.map((group) => JSON.stringify([group.title, group.error, group.lines]));
+    const keys = top.map((group) => JSON.stringify([group.title, group.error, group.lines, reference]));
     if (keys.join() === this.keys.join() && groups.length <= MOST) return;
     // What a reader has opened or closed stays so: a group that is there already keeps its element.
     const opened = new Map([...this.element.children].map((child, index) => [this.keys[index], child]));

@@ -12,6 +12,7 @@ export class StateLine implements Part {
   /** Below it what is asked about the whole run appears. */
   readonly row: HTMLElement;
   private readonly glyph = h("span.elf-glyph", SEEN_ONLY);
+  private readonly name = h("strong");
   private readonly word = h("span.elf-outcome");
   private readonly numbers = h("span.elf-numbers");
   private readonly time = h("span.elf-time");
@@ -23,9 +24,9 @@ export class StateLine implements Part {
     const verbs: Verb[] = ["pause", "resume", "retry", "cancel"];
     this.buttons = verbs.map((verb) => [
       verb,
-      button(VERBS[verb], magic(board, verb), () => board.act(verb, [], this.row)),
+      button(VERBS[verb], "", () => board.act(verb, [], this.row)),
     ]);
-    const name = h("span.elf-flow", {}, "flow ", h("strong", {}, board.run.reference));
+    const name = h("span.elf-flow", {}, "flow ", this.name);
     const state = h("span.elf-state", {}, this.glyph, this.word);
     const actions = h("span.elf-actions", {}, ...this.buttons.map(([, button]) => button));
     this.row = h("div.elf-stateline", {}, name, state, this.numbers, this.time, actions);
@@ -37,12 +38,16 @@ export class StateLine implements Part {
     const { run } = this.board;
     const { head } = run;
     this.row.dataset.outcome = head.outcome;
+    say(this.name, run.name);
     say(this.glyph, GLYPHS[head.outcome] ?? "●");
     say(this.word, head.outcome);
     const failed = run.failed ? ` · ${count(run.failed)} failed` : "";
     say(this.numbers, `${count(run.done)} of ${count(run.jobs)} done${failed}`);
     say(this.time, this.times());
-    for (const [verb, button] of this.buttons) button.hidden = !this.offers(verb);
+    for (const [verb, button] of this.buttons) {
+      button.hidden = !this.offers(verb);
+      button.title = magic(this.board, verb);
+    }
     this.updateNotes();
   }
 

@@ -2,7 +2,7 @@
 
 import { STATES, type Group, type Head, type Patch, type Snapshot, type Task, type Verb } from "../messages";
 import { patchColumns, snapshotColumns, type Adjacency, type Bytes, type Columns, type Edges } from "./columns";
-import { DONE, FAILED, RUNNING, WAITING, duration, reference } from "./words";
+import { DONE, FAILED, RUNNING, WAITING, duration } from "./words";
 
 export class Run {
   readonly flow: string;
@@ -109,9 +109,14 @@ export class Run {
     return this.totals[FAILED];
   }
 
-  /** `crawl`, or `crawl.2`. */
+  /** What `%elf` calls the run: `crawl`, or `crawl.1` where the flow's name means another one. */
   get reference(): string {
-    return reference(this.flow, this.number);
+    return this.head.reference || this.name;
+  }
+
+  /** `crawl`, or `crawl.2`: what tells it apart from other runs wherever it is read. */
+  get name(): string {
+    return this.number > 1 ? `${this.flow}.${this.number}` : this.head.reference || this.flow;
   }
 
   /** How many jobs of the task are in each state. */
@@ -121,6 +126,13 @@ export class Run {
 
   label(job: number): string {
     return `${this.tasks[this.perJob.task[job]]?.task ?? "job"}[${this.perJob.number[job]}]`;
+  }
+
+  /** The label with its elf in front where another elf has a task of this name, as `%elf` tells them apart. */
+  fullLabel(job: number): string {
+    const own = this.tasks[this.perJob.task[job]];
+    const alike = this.tasks.filter(({ task }) => task === own?.task).length > 1;
+    return alike ? `${own.name || own.elf}.${this.label(job)}` : this.label(job);
   }
 
   /** `Greeter("office").task_hello`. */

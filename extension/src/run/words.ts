@@ -69,8 +69,3 @@ export function size(bytes: number): string {
   }
   return `${amount.toFixed(1)} GB`;
 }
-
-/** What `%elf` calls the run: a later run of a flow by its number too. */
-export function reference(flow: string, number: number): string {
-  return number > 1 ? `${flow}.${number}` : flow;
-}
