@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbconvert
 import nbformat
 import pytest
 from jupyter_client.manager import KernelManager, start_new_kernel
@@ -51,6 +52,8 @@ class Front:
         self.esm = ""
         self.outputs: dict[str, dict] = {}
         """By display id, in their order."""
+        self.marks: dict[str, dict] = {}
+        """Metadata of the same outputs."""
         self.shown: list[str] = []
         self.told: list[tuple[object, list[bytes]]] = []
         self.page = Page()
@@ -74,6 +77,7 @@ class Front:
             self.esm = content["data"]["state"]["_esm"]
         elif kind in ("display_data", "update_display_data"):
             self.outputs[content["transient"]["display_id"]] = content["data"]
+            self.marks[content["transient"]["display_id"]] = content["metadata"]
         elif kind == "stream":
             self.shown.append(content["text"])
         elif kind == "comm_msg" and content["data"].get("method") == "custom":
@@ -235,11 +239,18 @@ def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_
     front.until(lambda: front.pages()[1] == {"text/plain": ""})
     assert front.pages()[0]["text/plain"].startswith("✗ flow party: 1 of 2 jobs done, 1 failed")
     assert "<table>" in front.pages()[0]["text/html"]
-    cell = nbformat.v4.new_code_cell(
-        outputs=[nbformat.v4.new_output("display_data", data=page) for page in front.pages()]
-    )
-    saved = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
+    marks = list(front.marks.values())
+    assert all((each["elfbook"]["flow"], each["elfbook"]["number"]) == ("party", 1) for each in marks)
+    outputs = [
+        nbformat.v4.new_output("display_data", data=page, metadata=mark)
+        for page, mark in zip(front.pages(), marks, strict=True)
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=outputs)])
+    nbformat.validate(book)
+    saved = nbformat.writes(book)
     assert "widget" not in saved and "1 of 2 jobs done" in saved
+    html, _ = nbconvert.HTMLExporter().from_notebook_node(book)
+    assert "<strong>✗ flow party</strong>: 1 of 2 jobs done, 1 failed" in html
     front.run("%elf retry party --same-code")
     front.until(lambda: front.page.states() == ["done", "failed"] and front.page.columns["attempts"][1] == 2)
 

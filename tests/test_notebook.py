@@ -127,7 +127,7 @@ def test_a_cell_run_twice_shows_the_same_twice(cell: Cells) -> None:
     first = cell.fails(PARTY.replace("party", "twice"), FlowFailed)
     second = cell.fails(PARTY.replace("party", "twice"), FlowFailed)
     assert first == second
-    page = cell["twice"]._repr_mimebundle_()
+    page, _ = cell["twice"]._repr_mimebundle_()
     assert not re.search(r"worker-\d|0x[0-9a-f]{6}|\d\.\d s|took|durable", page["text/plain"] + page["text/html"])
 
 
@@ -165,7 +165,8 @@ def test_a_handle_gives_jobs_values_and_logs(cell: Cells) -> None:
     assert party.graph._repr_svg_().startswith(("<svg", "<?xml"))
     assert "task_hello" in party._ipython_key_completions_()
     assert repr(party) == "✗ flow party: 4 of 6 jobs done, 1 failed, 1 skipped"
-    bundle = party._repr_mimebundle_()
+    bundle, mark = party._repr_mimebundle_()
+    assert mark == {"elfbook": {"run": party.manifest.run, "flow": "party", "number": party.number}}
     assert set(bundle) == {"text/plain", "text/html"}
     assert bundle["text/plain"].startswith(repr(party))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -166,10 +167,14 @@ def test_what_is_learnt_of_the_situation_is_told_without_a_change(run: Run) -> N
     run.kinds()
     run.talk.look_again()
     assert run.kinds() == [], "there is nothing new"
-    run.known = Known(situation=Situation(store="the store is full"))
+    run.known = replace(run.known, now=70.0)
+    run.talk.look_again()
+    assert run.kinds() == [], "that time passes is no news"
+    run.known = replace(run.known, now=71.0, situation=Situation(store="the store is full"))
     run.talk.look_again()
     ((patch, buffers),) = run.talk.step()
     assert "the store is full" in patch.head.reasons[0] and not any(buffers)
+    assert patch.now == 71.0, "the page sets its clock by what is told"
 
 
 def test_a_view_that_is_lost_is_told_why(run: Run) -> None:

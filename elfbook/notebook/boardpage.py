@@ -76,10 +76,11 @@ class BoardPage:
     def show(self) -> None:
         """The board is an output of the running cell; a run that has settled shows its page instead."""
         if self._run.settled:
-            self._singles.append(Spot(pages.bundle(self._run)))
+            self._singles.append(Spot(pages.bundle(self._run), pages.mark(self._run)))
             return
         model = self.revive()
-        line, drawn = Spot(self._line()), Spot(model.bundle(self._words()))
+        mark = pages.mark(self._run)
+        line, drawn = Spot(self._line(), mark), Spot(model.bundle(self._words()), mark)
         with self._lock:
             self._lines.append(line)
             self._drawn.append(drawn)

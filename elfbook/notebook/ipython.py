@@ -20,6 +20,8 @@ show one final form. `plain`: text in a terminal or script."""
 MODES: tuple[Mode, ...] = ("live", "static", "plain")
 Shell = Any
 Bundle = dict[str, str]
+Metadata = dict[str, Any]
+"""What a file keeps beside an output, and nobody shows."""
 
 
 def here() -> Shell | None:
@@ -62,21 +64,23 @@ def is_kernel(shell: Shell | None) -> bool:
 class Spot:
     """One output of a cell whose content can be replaced while the page is open."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, metadata: Metadata | None = None) -> None:
         from IPython.display import display
 
         self.display_id = uuid.uuid4().hex
+        self._metadata = metadata or {}
         self._surroundings = contextvars.copy_context()
-        display(bundle, raw=True, display_id=self.display_id)
+        display(bundle, raw=True, metadata=self._metadata, display_id=self.display_id)
 
     def replace(self, bundle: Bundle) -> None:
         """The output shows `bundle`; safe from any thread, one at a time."""
         from IPython.display import update_display
 
-        self._surroundings.run(update_display, bundle, raw=True, display_id=self.display_id)
+        told = {"raw": True, "metadata": self._metadata, "display_id": self.display_id}
+        self._surroundings.run(update_display, bundle, **told)
 
 
-def show(bundle: Bundle) -> None:
+def show(bundle: Bundle, metadata: Metadata | None = None) -> None:
     """The bundle is an output of the running cell."""
     shell = here()
     if shell is None:
@@ -84,7 +88,7 @@ def show(bundle: Bundle) -> None:
         return
     from IPython.display import display
 
-    display(bundle, raw=True)
+    display(bundle, raw=True, metadata=metadata or {})
 
 
 def add_magic(shell: Shell, function: Callable[..., object], name: str) -> None:

@@ -60,7 +60,7 @@ class LivePage:
 
     def show(self) -> None:
         """The page is an output of the running cell; it follows the run from now on."""
-        self.follow(Spot(pages.bundle(self._run)))
+        self.follow(Spot(pages.bundle(self._run), pages.mark(self._run)))
 
     def follow(self, *spots: Spot) -> None:
         """These outputs show the page too, from now on."""
@@ -145,7 +145,7 @@ class SteppedPage:
     def refresh(self) -> None:
         """The page is up to date."""
         if self._spot is None:
-            self._spot = Spot(pages.bundle(self._run))
+            self._spot = Spot(pages.bundle(self._run), pages.mark(self._run))
         else:
             self._spot.replace(pages.bundle(self._run))
         self._shown_at = time.monotonic()

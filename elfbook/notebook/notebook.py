@@ -261,10 +261,11 @@ class Notebook(Connection):
             self.renew(run)
             self.page_of(run).show()
         else:
-            ipython.show(run._repr_mimebundle_())
+            mark = pages.mark(run)
+            ipython.show(pages.bundle(run), mark)
             if self.mode == "static":
                 for figure in pages.figures_of(run.look()):
-                    ipython.show(figure)
+                    ipython.show(figure, mark)
 
     def page_of(self, run: Run) -> LivePage | BoardPage:
         """The page that shows the run here, a board where one can be drawn."""

@@ -76,6 +76,13 @@ def bundle(run: Run) -> Bundle:
     return bundle_of(run.look())
 
 
+def mark(run: Run) -> dict[str, dict[str, str | int]]:
+    """What a file keeps beside each output: which run it shows. Nothing for a run that is in no store."""
+    if run.local:
+        return {}
+    return {"elfbook": {"run": run.manifest.run, "flow": run.flow, "number": run.number}}
+
+
 def preformatted(words: str) -> str:
     """The same words as HTML."""
     return f"<div>{pre(words.splitlines())}</div>"

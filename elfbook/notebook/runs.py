@@ -366,13 +366,15 @@ class Run:
             return f"flow {self.flow}: not started yet"
         return first_words(self.look(static=True))
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, str], dict[str, Any]]:
         if self._watched is None:
-            return {"text/plain": repr(self)}
-        return pages.bundle(self)
+            return {"text/plain": repr(self)}, {}
+        return pages.bundle(self), pages.mark(self)
 
     def _repr_html_(self) -> str:
-        return self._repr_mimebundle_().get("text/html", "")
+        return self._repr_mimebundle_()[0].get("text/html", "")
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(self._repr_mimebundle_()["text/plain"])
+        printer.text(self._repr_mimebundle_()[0]["text/plain"])

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from elfbook.facts import State
 from elfbook.model import Beat
 from elfbook.view.board import Board
@@ -167,18 +165,19 @@ class Talk:
         return [*self._about_run(lost), *self._about_open_jobs(fresh)] if self.views else []
 
     def _about_run(self, lost: str) -> Iterator[Message]:
-        head = self._board.head(self._known(), lost)
+        known = self._known()
+        head, now = self._board.head(known, lost), known.now or 0.0
         if self._wanted:
             self._wanted, self._head = False, head
             self._changed.clear()
             self._acked = self._board.seq
-            yield self._board.snapshot(head, self._can)
+            yield self._board.snapshot(head, self._can, now)
             self._held = False
-        elif self._changed or differs(head, self._head):
+        elif self._changed or head != self._head:
             self._held = not self._has_room
             if not self._held:
                 self._head = head
-                yield self._board.patch(self._changed, head)
+                yield self._board.patch(self._changed, head, now)
                 self._changed = set()
 
     def _about_open_jobs(self, fresh: set[int]) -> Iterator[Message]:
@@ -198,11 +197,6 @@ class Talk:
                 yield printed(job, outputs, self._printed.get(job, 0)), []
             self._printed[job] = len(outputs)
         self._asked_from.clear()
-
-
-def differs(head: Head, before: Head | None) -> bool:
-    """True when more than the clock has changed."""
-    return before is None or head != msgspec.structs.replace(before, now=head.now)
 
 
 def census(beats: Iterable[Beat]) -> Census:

@@ -98,11 +98,10 @@ class Board:
             remarks=phrases(known, code_remark(self._code.digests(), known.versions)),
             started_at=self._began,
             ended_at=last_end(state) if state.settled else None,
-            now=now,
             lost=lost,
         )
 
-    def snapshot(self, head: Head, can: Sequence[Verb] = ()) -> tuple[Snapshot, Buffers]:
+    def snapshot(self, head: Head, can: Sequence[Verb] = (), now: float = 0.0) -> tuple[Snapshot, Buffers]:
         """Everything; whoever has it needs none of the patches before."""
         tasks, alt, places, kinds, edges = self._unchanging()
         self._told_workers, self._told_groups = len(self._workers), self._failures.version
@@ -116,6 +115,7 @@ class Board:
             tasks=tasks,
             workers=tuple(self._workers),
             head=head,
+            now=now,
             edges=kinds,
             groups=self._failures.groups(self.labels),
             alt=alt,
@@ -123,7 +123,7 @@ class Board:
         )
         return message, [state, *places, attempts, worker, started, ended, *edges]
 
-    def patch(self, changed: Collection[int], head: Head) -> tuple[Patch, Buffers]:
+    def patch(self, changed: Collection[int], head: Head, now: float = 0.0) -> tuple[Patch, Buffers]:
         """What has changed since the message before: these jobs, and the head."""
         self.seq += 1
         jobs = sorted(changed)
@@ -132,7 +132,7 @@ class Board:
         self._told_workers, self._told_groups = len(self._workers), self._failures.version
         groups = self._failures.groups(self.labels) if regrouped else None
         columns = self._columns([self.state.jobs[job] for job in jobs])
-        return Patch(self.seq, head, more, groups), [column("i", jobs), *columns]
+        return Patch(self.seq, head, now, more, groups), [column("i", jobs), *columns]
 
     def _columns(self, jobs: Sequence[JobNow]) -> Buffers:
         worker = self._worker

@@ -115,8 +115,6 @@ class Head(Struct, frozen=True):
     started_at: float | None = None
     """Seconds since the epoch; None before the first job has begun."""
     ended_at: float | None = None
-    now: float = 0.0
-    """The clock by which the times are, when this was told."""
     lost: str = ""
     """Why this view no longer follows the run; empty while it does."""
 
@@ -214,6 +212,8 @@ class Snapshot(Told, frozen=True, tag="snapshot"):
     tasks: tuple[Task, ...]
     workers: tuple[str, ...]
     head: Head
+    now: float = 0.0
+    """The clock by which the times are, when this was told; 0 when there is none."""
     edges: tuple[EdgeName, ...] = ()
     """The kinds of edges there are."""
     groups: tuple[Group, ...] = ()
@@ -233,6 +233,8 @@ class Patch(Told, frozen=True, tag="patch"):
     seq: int
     """One more than that of the patch before; a board that misses one says Hello again."""
     head: Head
+    now: float = 0.0
+    """As in the snapshot."""
     more_workers: tuple[str, ...] = ()
     """Appended to the snapshot's `workers`."""
     groups: tuple[Group, ...] | None = None

@@ -110,8 +110,6 @@ class RunView:
 class Known:
     """What is known of a run besides its graph and state; what is not known is not shown."""
 
-    reference: str = ""
-    """What `%elf` calls the run; its flow's name when empty."""
     revisions: tuple[Revision, ...] = ()
     outputs: tuple[Output, ...] = ()
     versions: dict[str, int] = field(default_factory=dict)
@@ -125,6 +123,8 @@ class Known:
     """What may keep its jobs waiting."""
     now: float | None = None
     """Seconds since the epoch by the server's clock."""
+    reference: str = ""
+    """What `%elf` calls the run; its flow's name when empty."""
 
 
 NOTHING = Known()

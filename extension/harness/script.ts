@@ -161,7 +161,6 @@ export class Script {
       settled,
       started_at: START,
       ended_at: settled ? this.now : null,
-      now: this.now,
       steps: settled && failed ? [["mend the cell and run what failed again:", "%elf retry crawl"]] : [],
       remarks: ["code: Crawler v2, Storage v1", "kept on this machine"],
     };
@@ -195,6 +194,7 @@ export class Script {
       tasks: TASKS,
       workers: Array.from({ length: WORKERS }, (_, index) => `worker-${index + 1}`),
       head: this.head(),
+      now: this.now,
       edges: [...edges],
       groups: this.groups(),
       alt: "task_fetch leads to task_parse, task_parse to task_merge, task_merge to task_store",
@@ -204,11 +204,11 @@ export class Script {
   }
 
   /** What has changed since the last time. */
-  patch(): { message: { kind: "patch"; seq: number; head: Head; groups: Group[] }; buffers: DataView[] } {
+  patch(): { message: { kind: "patch"; seq: number; head: Head; now: number; groups: Group[] }; buffers: DataView[] } {
     const jobs = [...this.changed];
     this.changed.clear();
     const buffers = [Int32Array.from(jobs), ...this.columns(jobs, false)].map(shifted);
-    return { message: { kind: "patch", seq: ++this.seq, head: this.head(), groups: this.groups() }, buffers };
+    return { message: { kind: "patch", seq: ++this.seq, head: this.head(), now: this.now, groups: this.groups() }, buffers };
   }
 
   private columns(of: number[], all: boolean): ArrayBufferView[] {

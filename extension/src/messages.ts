@@ -64,8 +64,6 @@ export interface Head {
   /** Seconds since the epoch; None before the first job has begun. */
   started_at?: number | null;
   ended_at?: number | null;
-  /** The clock by which the times are, when this was told. */
-  now?: number;
   /** Why this view no longer follows the run; empty while it does. */
   lost?: string;
 }
@@ -155,6 +153,8 @@ export interface Snapshot {
   tasks: Task[];
   workers: string[];
   head: Head;
+  /** The clock by which the times are, when this was told; 0 when there is none. */
+  now?: number;
   /** The kinds of edges there are. */
   edges?: EdgeName[];
   groups?: Group[];
@@ -175,6 +175,8 @@ export interface Patch {
   /** One more than that of the patch before; a board that misses one says Hello again. */
   seq: number;
   head: Head;
+  /** As in the snapshot. */
+  now?: number;
   /** Appended to the snapshot's `workers`. */
   more_workers?: string[];
   /** The groups of failures, the fifty largest at most; None when they are as they were. */

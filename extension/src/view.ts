@@ -82,7 +82,7 @@ class Connected implements View {
   }
 
   private begin(snapshot: Snapshot, buffers: readonly Bytes[]): void {
-    this.setClock(snapshot.head.now);
+    this.setClock(snapshot.now);
     this.acked = snapshot.seq;
     if (!this.board?.run.absorb(snapshot, buffers)) {
       this.board?.dispose();
@@ -108,7 +108,7 @@ class Connected implements View {
       this.askAnew();
       return;
     }
-    this.setClock(patch.head.now);
+    this.setClock(patch.now);
     if (patch.head.lost) this.checkLost();
     this.redraw();
   }

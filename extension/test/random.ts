@@ -51,9 +51,9 @@ export function buffersOf(jobs: Shape[]): ArrayBuffer[] {
 }
 
 export function snapshotOf(jobs: Shape[], seq = 0): Snapshot {
-  const head = { outcome: "running", title: "flow crawl", settled: false, now: 1000 };
+  const head = { outcome: "running", title: "flow crawl", settled: false };
   const names = { flow: "crawl", number: 1, run: "r1", tasks: TASKS, workers: ["worker-1", "worker-2"] };
-  return { kind: "snapshot", seq, jobs: jobs.length, head, edges: NAMES, ...names };
+  return { kind: "snapshot", seq, jobs: jobs.length, head, now: 1000, edges: NAMES, ...names };
 }
 
 export function runOf(jobs: Shape[]): Run {
