@@ -26,7 +26,7 @@ from elfbook.notebook.ipython import Spot
 from elfbook.notebook.live import CENSUS_EVERY_S, LAST_WORDS_S, LivePage
 from elfbook.notebook.talk import Talk, census
 from elfbook.view.detail import Code
-from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Verb, Want
+from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Settled, Snapshot, Verb, Want
 from elfbook.view.view import Known
 
 if TYPE_CHECKING:
@@ -174,6 +174,13 @@ class BoardPage:
             lost = f"this view has lost its run: {error}" if error is not None else ""
             for message, buffers in self._run._notebook.portal.read(talk.step, lost):
                 self._say(message, buffers)
+                if self._settled and isinstance(message, Snapshot):
+                    self._say_settled(pages.bundle(self._run))
+
+    def _say_settled(self, bundle: pages.Bundle) -> None:
+        """A page that was loaded again can only be told through its board to replace its outputs."""
+        if self._model is not None and self._has_views():
+            self._say(Settled(self._model.name, bundle))
 
     def _take(self, wait_s: float) -> None:
         """Hears everything that has been asked, and waits a while for something to be."""
@@ -324,5 +331,6 @@ class BoardPage:
             for spot in self._drawn:
                 spot.replace({"text/plain": ""})
             self._settled = True
+        self._say_settled(bundle)
         if self._model is not None:
             board.retire(self._model)

@@ -303,6 +303,15 @@ class Asset(Told, frozen=True, tag="asset"):
     name: FileName
 
 
+class Settled(Told, frozen=True, tag="settled"):
+    """The run has settled, and this page takes the place of its outputs that the kernel cannot reach any more."""
+
+    model: str
+    """Id of the widget that they show."""
+    bundle: dict[str, str]
+    """MIME type to data."""
+
+
 class Alive(Told, frozen=True, tag="alive"):
     """Said every two seconds while nothing else is: a board that hears nothing for six is alone."""
 
@@ -360,5 +369,5 @@ class Want(Asked, frozen=True, tag="want"):
     name: FileName
 
 
-TOLD = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Alive
+TOLD = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Settled | Alive
 ASKED = Hello | Bye | Open | Ack | Count | Act | Want

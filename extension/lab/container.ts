@@ -16,6 +16,8 @@ export interface Container {
   get(name: string): Promise<() => object>;
   /** Shows a notebook's cell: how a board in an output reaches the notebook around it (src/hosts/anywidget.ts). */
   goTo?(cellId: string): void;
+  /** Puts a settled run's page where the widget of that id is shown. */
+  settle?(model: string, bundle: Record<string, string>): void;
 }
 
 /** Where JupyterLab keeps the containers of a page, by the name of the extension. */

@@ -8,6 +8,7 @@ import { addCommands } from "./commands";
 import { containers } from "./container";
 import { goTo } from "./goto";
 import { magicLine } from "./magic";
+import { settle } from "./settle";
 
 const magic: JupyterFrontEndPlugin = {
   id: "elfbook:magic",
@@ -35,12 +36,14 @@ const commands: JupyterFrontEndPlugin = {
 
 const cells: JupyterFrontEndPlugin = {
   id: "elfbook:cells",
-  description: "Lets a board show the cell that a job's source is from.",
+  description: "Lets a board show the cell that a job's source is from, and give way to the page of a settled run.",
   autoStart: true,
   requires: [INotebookTracker],
   activate: (app: JupyterFrontEnd, notebooks: INotebookTracker) => {
     const own = containers()["elfbook"];
-    if (own) own.goTo = (cellId) => goTo(app, notebooks, cellId);
+    if (!own) return;
+    own.goTo = (cellId) => goTo(app, notebooks, cellId);
+    own.settle = (model, bundle) => settle(notebooks, model, bundle);
   },
 };
 

@@ -33,8 +33,17 @@ declare module "@jupyterlab/apputils" {
 }
 
 declare module "@jupyterlab/notebook" {
+  export interface Output {
+    readonly data?: Record<string, unknown>;
+    readonly metadata?: Record<string, unknown>;
+  }
+  export interface Outputs {
+    readonly length: number;
+    get(index: number): { toJSON(): Output };
+    set(index: number, output: Output): void;
+  }
   export interface Cell {
-    readonly model: { readonly id: string; readonly sharedModel: { setSource(text: string): void } };
+    readonly model: { readonly id: string; readonly sharedModel: { setSource(text: string): void }; readonly outputs?: Outputs };
   }
   export interface Notebook {
     readonly widgets: readonly Cell[];
@@ -51,6 +60,7 @@ declare module "@jupyterlab/notebook" {
   export interface INotebookTracker {
     readonly currentWidget: NotebookPanel | null;
     readonly currentChanged: { connect(changed: () => void): void };
+    forEach(tell: (panel: NotebookPanel) => void): void;
     find(fits: (panel: NotebookPanel) => boolean): NotebookPanel | undefined;
   }
   export const INotebookTracker: unknown;

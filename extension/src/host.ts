@@ -13,6 +13,8 @@ export interface Host {
   dispose?(): void;
   /** How long after rendering the other side can be spoken to. */
   readonly ready_ms?: number;
+  /** Puts the page of a settled run where the widget of that id is shown, where the host can. */
+  settle?(model: string, bundle: Record<string, string>): void;
   /** Shows the notebook's cell, where the host can. */
   readonly reveal?: ((cellId: string) => void) | undefined;
 }

@@ -245,6 +245,15 @@ export interface Asset {
   name: FileName;
 }
 
+/** The run has settled, and this page takes the place of its outputs that the kernel cannot reach any more. */
+export interface Settled {
+  kind: "settled";
+  /** Id of the widget that they show. */
+  model: string;
+  /** MIME type to data. */
+  bundle: Record<string, string>;
+}
+
 /** Said every two seconds while nothing else is: a board that hears nothing for six is alone. */
 export interface Alive {
   kind: "alive";
@@ -300,6 +309,6 @@ export interface Want {
   name: FileName;
 }
 
-export type Told = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Alive;
+export type Told = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Settled | Alive;
 
 export type Asked = Hello | Bye | Open | Ack | Count | Act | Want;

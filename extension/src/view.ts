@@ -73,6 +73,7 @@ class Connected implements View {
     try {
       if (message.kind === "snapshot") this.begin(message, buffers);
       else if (message.kind === "patch") this.change(message, buffers);
+      else if (message.kind === "settled") this.host.settle?.(message.model, message.bundle);
       else this.board?.tell(message);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { chosen, containerOf } from "../lab/container";
 import { marks } from "../lab/magic";
 import { partsOf } from "../lab/magicline";
+import { settleIn } from "../lab/settle";
 
 /** What stands in the line, each part with its kind. */
 function read(line: string): string[] {
@@ -103,5 +104,34 @@ describe("a container", () => {
     container.init({});
     await expect(container.get("./extension")).rejects.toThrow("this page shares no c");
     await expect(container.get("./style")).rejects.toThrow("no module ./style");
+  });
+});
+
+describe("a settled run", () => {
+  const PAGE = { "text/html": "<p>done</p>", "text/plain": "done" };
+  const mark = (run: string) => ({ elfbook: { run } });
+  const board = (model: string, metadata: object = mark("r1")) => ({
+    data: { "application/vnd.jupyter.widget-view+json": { model_id: model }, "text/plain": "a board" },
+    metadata,
+  });
+  const line = (metadata: object) => ({ data: { "text/plain": "its board is below" }, metadata });
+
+  function settled(...shown: object[]): unknown[] {
+    const all = [...shown];
+    const outputs = { length: all.length, get: (index: number) => ({ toJSON: () => all[index] as object }), set: (index: number, to: object) => (all[index] = to) };
+    settleIn(outputs, "m1", PAGE);
+    return all.map((each) => (each as { data?: unknown }).data);
+  }
+
+  test("has its page in the line's place, and nothing in the board's", () => {
+    expect(settled({ text: "printed" }, line(mark("r1")), board("m1"))).toEqual([undefined, PAGE, { "text/plain": "" }]);
+  });
+  test("has it in the board's place where no line of its own is before it", () => {
+    expect(settled(board("m1"))).toEqual([PAGE]);
+    expect(settled(line({}), board("m1", {}))).toEqual([line({}).data, PAGE]);
+    expect(settled(line(mark("r2")), board("m1"))).toEqual([line({}).data, PAGE]);
+  });
+  test("leaves others' outputs alone", () => {
+    expect(settled(line(mark("r1")), board("m2"))).toEqual([line({}).data, board("m2").data]);
   });
 });

@@ -34,6 +34,9 @@ FLOW = """%%elf flow crawl
 g = Gate()
 g.task_parse.map([{gate!r}] * 3, g.task_fetch.map(range(3)))
 """
+SETTLED = [["text/html", "text/plain"], ["text/plain"]]
+"""What a file keeps of a run that has ended, by the MIME types of its outputs."""
+ARTEFACTS = lab_tests.ROOT / "artefacts"
 BUSY = "import os, time\nopen({begun!r}, 'w')\nwhile not os.path.exists({end!r}): time.sleep(0.05)\n'over'"
 
 
@@ -106,7 +109,7 @@ def test_a_click_is_served_while_a_cell_runs_and_the_settled_page_is_what_stays(
     shown = book.wait(2, "flow crawl: 3 of 6 jobs done, 3 cancelled")
     assert not (tmp_path / "end").exists() and "over" not in book.shown(3), "the cell was busy all the time"
     assert "brings it back" not in shown
-    assert book.outputs(2) == [["text/html", "text/plain"], ["text/plain"]]
+    assert book.outputs(2) == SETTLED
 
 
 def test_a_board_survives_a_reload_and_a_restarted_kernel(book: Book, tmp_path: Path) -> None:
@@ -125,4 +128,13 @@ def test_a_board_survives_a_reload_and_a_restarted_kernel(book: Book, tmp_path: 
         book.wait(index, "2 running")
     (tmp_path / "gate").touch()
     for index in (2, 4):
-        book.wait(index, "6 of 6 done")
+        book.wait(index, "✓ flow crawl: 6 of 6 jobs done")
+        lab_tests.until(lambda index=index: book.outputs(index)[-2:] == SETTLED, "the page is what stays")
+    ARTEFACTS.mkdir(exist_ok=True)
+    book.page.screenshot(path=ARTEFACTS / "settled after a reload.png")
+    book.save_and_reload()
+    saved = nbformat.read(tmp_path / "books" / "board.ipynb", 4)
+    for index in (2, 4):
+        assert "6 of 6 jobs done" in book.shown(index) and book.outputs(index)[-2:] == SETTLED
+        page, empty = saved.cells[index].outputs[-2:]
+        assert page.metadata.elfbook == empty.metadata.elfbook and page.metadata.elfbook.flow == "crawl"

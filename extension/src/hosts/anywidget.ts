@@ -15,10 +15,10 @@ export interface Model {
 /** A model's comm is not open yet while its view is rendered. */
 const READY_MS = 300;
 
-type Reveal = (cellId: string) => void;
+type Offers = Record<string, Record<string, Record<string, never>>>;
 
-/** What JupyterLab's extension offers a page (lab/goto.ts); none where it is not. Quoted, so that it keeps its names. */
-const goTo = () => (globalThis as unknown as Record<string, Record<string, Record<string, Reveal>>>)["_JUPYTERLAB"]?.["elfbook"]?.["goTo"];
+/** What JupyterLab's extension offers a page (lab/index.ts); nothing where it is not. Quoted, to keep its names. */
+const offered = <F>(name: string) => (globalThis as unknown as Offers)["_JUPYTERLAB"]?.["elfbook"]?.[name] as F | undefined;
 
 export function hostOf(model: Model): Host {
   const send = (message: Asked) => model.send(message);
@@ -43,7 +43,8 @@ export function hostOf(model: Model): Host {
       });
       send({ kind: "want", name });
     });
-  return { send, onMessage, asset, dispose, ready_ms: READY_MS, reveal: goTo() };
+  const settle: Host["settle"] = (name, bundle) => offered<Host["settle"]>("settle")?.(name, bundle);
+  return { send, onMessage, asset, dispose, settle, ready_ms: READY_MS, reveal: offered("goTo") };
 }
 
 function copied(view: ArrayBufferView | undefined): ArrayBuffer {
