@@ -239,6 +239,12 @@ def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_
     front.until(lambda: front.pages()[1] == {"text/plain": ""})
     assert front.pages()[0]["text/plain"].startswith("✗ flow party: 1 of 2 jobs done, 1 failed")
     assert "<table>" in front.pages()[0]["text/html"]
+    told = front.until(lambda: front.last(messages.Settled), "what a page that was loaded again puts in its place")
+    assert (told.model, told.bundle) == (front.opened[-1], front.pages()[0])
+    front.told.clear()
+    front.ask(messages.Hello("late"))
+    front.until(lambda: front.last(messages.Settled))
+    assert front.last(messages.Snapshot).head.settled
     marks = list(front.marks.values())
     assert all((each["elfbook"]["flow"], each["elfbook"]["number"]) == ("party", 1) for each in marks)
     outputs = [

@@ -304,7 +304,7 @@ class Asset(Told, frozen=True, tag="asset"):
 
 
 class Settled(Told, frozen=True, tag="settled"):
-    """The run has settled, and this page takes the place of its outputs that the kernel cannot reach any more."""
+    """The run has settled; this page is for those of its outputs that the kernel cannot reach any more."""
 
     model: str
     """Id of the widget that they show."""

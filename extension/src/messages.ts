@@ -245,7 +245,7 @@ export interface Asset {
   name: FileName;
 }
 
-/** The run has settled, and this page takes the place of its outputs that the kernel cannot reach any more. */
+/** The run has settled; this page is for those of its outputs that the kernel cannot reach any more. */
 export interface Settled {
   kind: "settled";
   /** Id of the widget that they show. */
