@@ -108,8 +108,12 @@ def one_line(text: str, columns: int = 200) -> str:
 
 def as_on_screen(text: str) -> str:
     """What a terminal would show at the end: a carriage return writes over its line."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    return printable("\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines))
+    return printable(written_over(text))
+
+
+def written_over(text: str) -> str:
+    """The text without what its carriage returns have written over."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def without_addresses(text: str) -> str:

@@ -137,6 +137,19 @@ def state(folder: Path) -> Path:
     return folder / "state"
 
 
+BARS = """%%elf
+import os, sys, time
+class Bars:
+    def task_draw(self, path):
+        for step in range(301):
+            sys.stderr.write(f"\\rreading: {step * 100 // 500:3}%|{'█' * (step // 50):10}| {step}/500 [00:01<00:01]")
+            sys.stderr.flush()
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        sys.stderr.write("\\ndone\\n")
+"""
+
+
 @pytest.fixture
 def front(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     static = tmp_path / "static"
@@ -278,6 +291,27 @@ def test_beside_a_later_run_of_its_flow_a_board_names_its_own_by_the_number(fron
     assert "twice\n" in front.run("twice.wait()\nprint(twice.reference)")
     # A handle under the flow's name is what the name means, whichever run it is.
     assert "twice twice.2\n" in front.run("later = twice\n%elf attach twice.1\nprint(twice.reference, later.reference)")
+
+
+def test_a_plain_bar_moves_on_the_board(front: Front, tmp_path: Path) -> None:
+    """No import of ours and no change of the code: whatever writes its line over and over again."""
+    gate = tmp_path / "gate"
+    front.run(BARS)
+    front.run(f"%%elf flow bars\nBars().task_draw({str(gate)!r})")
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot))
+    front.ask(messages.Open("a", 0))
+    front.until(lambda: (moves := front.last(messages.Moves)) and moves.jobs, "a bar")
+    front.until(lambda: front.last(messages.Moves).jobs[0].share == 0.6)
+    assert front.last(messages.Moves).jobs[0].words == "60 % · 300/500 · reading: [00:01<00:01]"
+    assert front.count(messages.Moves) < 50, "not each of five hundred"
+    assert all("\r" not in piece.text for told, _ in front.told if isinstance(told, messages.Printed) for piece in told.pieces)
+    gate.touch()
+    front.until(lambda: front.page.states() == ["done"])
+    front.until(lambda: front.last(messages.Moves).jobs == (), "an ended job has no progress")
+    front.until(lambda: (said := front.last(messages.Printed)) and said.pieces, "what is left of it")
+    printed = "".join(piece.text for piece in front.last(messages.Printed).pieces)
+    assert printed == "reading:  60%|██████    | 300/500 [00:01<00:01]\ndone\n"
 
 
 def test_a_click_retries_what_failed_with_the_mended_cell(front: Front) -> None:

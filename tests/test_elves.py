@@ -103,6 +103,36 @@ def test_a_class_sent_by_value_arrives_with_plain_functions() -> None:
     assert inspect.isfunction(function) and function(None, 1) == 2
 
 
+def test_a_task_that_tells_its_progress_can_be_tried_outside_a_run() -> None:
+    @adopt
+    class Far:
+        def task_far(self) -> int:
+            self.progress(1, 2, "half")
+            return self.task_near()
+
+        def task_near(self) -> int:
+            self.progress(2, 2)
+            return 3
+
+        async def task_later(self) -> int:
+            self.progress(1)
+            return 4
+
+    @adopt
+    class Own:
+        def __init__(self) -> None:
+            self.progress = [0]
+
+        def task_far(self) -> list[int]:
+            return self.progress
+
+    far = Far()
+    assert far.task_far() == 3
+    assert vars(far) == {}, "nothing of it stays"
+    assert asyncio.run(far.task_later()) == 4
+    assert Own().task_far() == [0]
+
+
 def test_a_traceback_shows_the_users_frame_last() -> None:
     @adopt
     class Failing:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from types import ModuleType
 
 import pytest
@@ -23,6 +25,7 @@ numbers = st.integers(0, 10**9)
 def no_attempt() -> Iterator[None]:
     yield
     fence.end()
+    fence.tell(None)
 
 
 @given(st.lists(st.tuples(numbers, numbers), min_size=2))
@@ -104,3 +107,93 @@ def test_a_kernel_without_elfbook_has_what_cells_import(monkeypatch: pytest.Monk
         Zoo().two()
     fence.begin((1, 4))
     assert Zoo().two() == (1, 4)
+
+
+# ---------------------------------------------------------------------------- progress
+
+
+class Far:
+    pass
+
+
+@pytest.fixture
+def said() -> list[tuple]:
+    heard: list[tuple] = []
+    fence.tell(lambda *told: heard.append(told))
+    return heard
+
+
+def elf_of(token: tuple[int, int]) -> Far:
+    fence.begin(token)
+    far = Far()
+    fence.put(far)
+    return far
+
+
+class Index:
+    def __index__(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((1,), (1.0, None, "")),
+        ((1, 2), (1.0, 2.0, "")),
+        ((0, 0, "nothing to do"), (0.0, 0.0, "nothing to do")),
+        ((0.5, 1.0, "half"), (0.5, 1.0, "half")),
+        ((9, 3), (9.0, 3.0, "")),
+        ((Fraction(1, 2), Decimal(4)), (0.5, 4.0, "")),
+        ((True, Index()), (1.0, 3.0, "")),
+    ],
+)
+def test_progress_is_told_as_numbers(said: list, given: tuple, told: tuple) -> None:
+    elf_of((1, 1)).progress(*given)
+    assert said == [told]
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ((-1,), ValueError, "progress: done is to be a number from 0 on, not -1.0"),
+        ((1, -0.5), ValueError, "progress: total is to be a number from 0 on, not -0.5"),
+        ((float("nan"), 3), ValueError, "progress: done is to be a number from 0 on, not nan"),
+        ((1, float("inf")), ValueError, "progress: total is to be a number from 0 on, not inf"),
+        (("3",), TypeError, "progress: done is to be a number, not str"),
+        ((None, 3), TypeError, "progress: done is to be a number, not NoneType"),
+        (([1], 3), TypeError, "progress: done is to be a number, not list"),
+        ((1, "of 3"), TypeError, "progress: total is to be a number, not str"),
+        ((1, 2, 3), TypeError, "progress: text is to be a text, not int"),
+    ],
+)
+def test_what_is_no_progress_is_refused(said: list, given: tuple, kind: type, words: str) -> None:
+    with pytest.raises(kind) as caught:
+        elf_of((1, 1)).progress(*given)
+    assert str(caught.value) == words and said == []
+
+
+def test_after_the_attempt_nothing_is_told(said: list) -> None:
+    first = elf_of((1, 1)).progress
+    fence.end()
+    first(1)
+    second = elf_of((1, 2))
+    first(2)
+    assert said == [], "a thread that goes on speaks for no later attempt"
+    second.progress(3)
+    assert said == [(3.0, None, "")]
+
+
+def test_progress_is_an_attribute_unless_the_name_is_the_elfs_own() -> None:
+    class Mine:
+        def progress(self) -> str:
+            return "mine"
+
+    class Field:
+        def __init__(self) -> None:
+            self.progress = 0.5
+
+    fence.begin((1, 1))
+    for elf, own in ((Mine(), "mine"), (Field(), 0.5)):
+        fence.put(elf)
+        assert (elf.progress() if callable(elf.progress) else elf.progress) == own
+    assert pickle.loads(pickle.dumps(vars(elf_of((1, 2)))))["progress"] is None, "elsewhere nobody hears it"

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "elfbook"
 # layer, from modules named before it. Folders' own `__init__` files hold a sentence and nothing else.
 FOLDERS: dict[str, tuple[str, ...]] = {
     "words": (
-        "version", "errors", "model", "facts", "wire", "words",
+        "version", "errors", "model", "facts", "wire", "seals", "words", "progress",
     ),
     "code": (
         "cells", "declared", "likeness", "statements", "locate", "parts", "refusals", "closure",
@@ -46,8 +46,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "shelf", "place", "ground", "mycelium", "server", "graphstore",
     ),
     "work": (
-        "attempts", "claims", "channel", "memory", "replies", "kernel", "outputs", "parcels", "processes", "pulse",
-        "fence", "room", "shim", "bench", "ends", "fencing", "commits", "worker", "workerprocess",
+        "attempts", "claims", "channel", "memory", "replies", "kernel", "lines", "outputs", "parcels", "processes", "pulse",
+        "fence", "room", "shim", "bench", "ends", "fencing", "commits", "reports", "packages", "worker", "workerprocess",
     ),
     "host": (
         "hostfile", "placement", "card", "deadlines", "lead", "leftovers", "limits", "feed", "situation",

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from elfbook.client import local
 from elfbook.client.local import LocalRun, run_here
 from elfbook.code.source import SourceText, read_elf
 from elfbook.facts import State
 from elfbook.model import INLINE_LIMIT, Policy, ValueRef
 from elfbook.notebook.jobs import Ends
+from elfbook.progress import Progress
 from elfbook.tracing import evaluate, values
 from elfbook.tracing.elves import adopt
 from elfbook.tracing.trace import Recorder, gather
@@ -69,6 +71,11 @@ CELL = """\
             os.kill(os.getpid(), signal.SIGINT)
             try: await asyncio.Event().wait()
             finally: tried.append("left in order")
+        def task_far(self):
+            self.progress(1, 3, "<b>")
+            self.progress(2, 3)
+        async def task_far_later(self, before): self.progress(1)
+        def task_far_wrong(self): self.progress("1")
         def task_declared(self) -> ["a"]: return {"b": 1}
 """
 
@@ -272,3 +279,25 @@ def test_a_run_that_took_place_here_knows_in_which_order_its_jobs_ended() -> Non
 
     run = notebook.run(draw)
     assert run.ended == [0, 1]
+
+
+def test_progress_is_shown_while_a_job_runs_and_is_gone_after_it(book, monkeypatch):
+    monkeypatch.setattr(local, "SHOWN_EVERY_S", -1.0)
+    with Recorder(flow="far") as recorder:
+        zoo = book.Zoo()
+        later = zoo.task_far_later(zoo.task_far())
+    drawn = recorder.graph(later, Policy(), revision_of=book.revision_of, key=KEY)
+    seen: list[tuple] = []
+    shown = lambda run: seen.append((run.version, run.progress()))  # noqa: E731
+    run = run_here("far", drawn, key=KEY, namespace=book.names, shown=shown)
+    assert states(run) == ["done", "done"]
+    told = [progress for _, progress in seen]
+    assert told == [{0: Progress(1.0, 3.0, "<b>")}, {0: Progress(2.0, 3.0)}, {}, {}]
+    assert len({version for version, _ in seen}) == 4, "each is a change"
+
+
+def test_progress_that_is_none_fails_at_its_own_line(book):
+    run = book.run(lambda zoo: zoo.task_far_wrong())
+    failure = run.state.jobs[0].event.failure
+    assert (failure.type, failure.message) == ("TypeError", "progress: done is to be a number, not str")
+    assert [frame.function for frame in failure.frames] == ["task_far_wrong"]

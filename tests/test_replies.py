@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from elfbook.work import replies
-from elfbook.work.replies import TOKEN_BYTES, Channel, LastWords
+from elfbook.work.replies import PROGRESS_AT, TOKEN_BYTES, Channel, LastWords, progress_in
 
 
 @pytest.fixture
@@ -82,10 +82,10 @@ def test_last_words_name_the_job_that_was_begun(tmp_path: Path) -> None:
     last.add("done\n")
     left = path.read_bytes()
     assert left[:TOKEN_BYTES].rstrip(b"\0") == b"worker-1-7"
-    assert left[TOKEN_BYTES:].rstrip(b"\0") == b"nearly done\n"
+    assert left[TOKEN_BYTES:PROGRESS_AT].rstrip(b"\0") == b"nearly done\n"
     last.begin("worker-1-8")
     left = path.read_bytes()
-    assert (left[:TOKEN_BYTES].rstrip(b"\0"), left[TOKEN_BYTES:].rstrip(b"\0")) == (b"worker-1-8", b"")
+    assert (left[:TOKEN_BYTES].rstrip(b"\0"), left[TOKEN_BYTES:PROGRESS_AT].rstrip(b"\0")) == (b"worker-1-8", b"")
 
 
 def test_the_end_of_a_long_text_is_kept(tmp_path: Path) -> None:
@@ -95,5 +95,47 @@ def test_the_end_of_a_long_text_is_kept(tmp_path: Path) -> None:
         last.add("0123456789")
     last.add("the end")
     left = (tmp_path / "last").read_bytes()
-    assert len(left) == TOKEN_BYTES + replies.LAST_BYTES
-    assert left.endswith(b"the end") and os.path.getsize(tmp_path / "last") == len(left)
+    assert len(left) == replies.FILE_BYTES
+    assert left[:PROGRESS_AT].endswith(b"the end") and os.path.getsize(tmp_path / "last") == len(left)
+
+
+def test_progress_is_that_of_the_job_that_was_begun_last(tmp_path: Path) -> None:
+    path = tmp_path / "last"
+    last = LastWords(path)
+    assert progress_in(path.read_bytes()) is None
+    last.begin("worker-1-7")
+    last.progress(3.0, 10.0, "reading")
+    last.add("and prints")
+    assert progress_in(path.read_bytes()) == (3.0, 10.0, "reading")
+    last.progress(0.0, None, "ä" * 500)
+    assert progress_in(path.read_bytes()) == (0.0, None, "ä" * replies.MOST_TEXT)
+    last.progress(1.0, 0.0, "\ud800")
+    assert progress_in(path.read_bytes()) == (1.0, 0.0, "?")
+    last.begin("worker-1-8")
+    assert progress_in(path.read_bytes()) is None
+
+
+def test_progress_that_is_half_written_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "last"
+    last = LastWords(path)
+    last.begin("t")
+    last.progress(3.0, 10.0, "one")
+    before = path.read_bytes()
+    last.progress(4.0, 10.0, "two")
+    after = path.read_bytes()
+    places = [place for place in range(len(after)) if before[place] != after[place]]
+    assert all(progress_in(before[:place] + after[place:]) is None for place in places[1:])
+    assert progress_in(after[: PROGRESS_AT + 2]) is None
+    other = b"u" + after[1:]
+    assert progress_in(other) is None, "it was said by another job"
+
+
+def test_last_words_have_a_line_that_is_written_over_once(tmp_path: Path) -> None:
+    path = tmp_path / "last"
+    last = LastWords(path)
+    last.begin("t")
+    last.add("begin\n")
+    for step in range(1000):
+        last.add(f"\r{step} of 1000")
+    left = path.read_bytes()[TOKEN_BYTES:PROGRESS_AT].rstrip(b"\0")
+    assert left == b"begin\n999 of 1000"

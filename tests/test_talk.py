@@ -15,9 +15,10 @@ from elfbook.log.fold import fold, start
 from elfbook.model import Beat, ElfUse, Graph, JobSpec, Manifest, Output, Situation
 from elfbook.notebook.connection import BEHIND, Connection
 from elfbook.notebook.talk import SILENT_S, WINDOW, Talk, census
+from elfbook.progress import Progress
 from elfbook.store.place import Place
 from elfbook.view.detail import Code
-from elfbook.view.messages import Ack, Bye, Count, Hello, Open
+from elfbook.view.messages import Ack, Bye, Count, Hello, Moved, Moves, Open
 from elfbook.view.view import Known
 from tests.boards import Page
 
@@ -29,9 +30,10 @@ class Run:
         graph = Graph((ElfUse("A", "d1"),), tuple(JobSpec(0, "task_x", b"", number=n) for n in range(jobs)), b"")
         self.known = Known(workers=2, durability="durable")
         self.touched: set[int] = set()
+        self.progress: dict[int, Progress] = {}
         self.watched = SimpleNamespace(
             manifest=Manifest("f", 1, "k", jobs, "n", graph), state=start(graph), revisions={}, outputs={},
-            version=0, touched=lambda: self.touched, untouched=lambda jobs: None,
+            version=0, touched=lambda: self.touched, untouched=lambda jobs: None, progress=lambda: self.progress,
         )
         self.talk = Talk(self.watched, lambda: self.known, lambda: Code({}), ("cancel",))
         self.seq = 0
@@ -175,6 +177,41 @@ def test_what_is_learnt_of_the_situation_is_told_without_a_change(run: Run) -> N
     ((patch, buffers),) = run.talk.step()
     assert "the store is full" in patch.head.reasons[0] and not any(buffers)
     assert patch.now == 71.0, "the page sets its clock by what is told"
+
+
+def test_progress_is_told_whole_and_only_when_it_has_changed(run: Run) -> None:
+    run.tell(0, Claimed("n", 1, "w1"))
+    run.progress = {0: Progress(1.0, 4.0, "<b>reading</b>")}
+    run.talk.hear(Hello("a"), 0.0)
+    _, (moves, buffers) = run.talk.step()
+    assert (moves, buffers) == (Moves((Moved(0, "25 % · 1/4 · <b>reading</b>", 0.25),)), [])
+    run.watched.version += 1
+    assert run.kinds() == [], "it is as it was"
+    run.progress = {0: Progress(text="nearly there")}
+    run.watched.version += 1
+    assert run.talk.step() == [(Moves((Moved(0, "nearly there"),)), [])]
+    run.talk.hear(Hello("b"), 1.0)
+    assert run.kinds() == ["snapshot", "moves"], "who comes later is told too"
+    run.progress = {}
+    run.tell(0, Succeeded("n", 1, worker="w1"))
+    assert run.kinds() == ["patch", "moves"]
+
+
+def test_a_page_that_does_not_follow_is_told_the_last_progress_only(run: Run) -> None:
+    run.talk.hear(Hello("a"), 0.0)
+    run.kinds()
+    for _ in range(WINDOW):
+        run.tell(0, Claimed("n", 1, "w1"))
+        assert run.kinds() == ["patch"]
+    for done in range(5):
+        run.progress = {0: Progress(float(done), 5.0)}
+        run.watched.version += 1
+        assert run.kinds() == []
+    assert not run.talk.is_due
+    run.talk.hear(Ack(1), 1.0)
+    assert run.talk.is_due
+    (told,) = [message for message, _ in run.talk.step() if isinstance(message, Moves)]
+    assert told.jobs[0].share == 0.8 and not run.talk.is_due
 
 
 def test_a_view_that_is_lost_is_told_why(run: Run) -> None:

@@ -23,6 +23,7 @@ from elfbook.notebook.flows import Flow, Options
 from elfbook.notebook.notebook import Notebook
 from elfbook.store.place import Place
 from elfbook.tracing.elves import adopt
+from elfbook.view.page import page
 
 WAIT_S = 40
 
@@ -69,6 +70,10 @@ class Counter:
 
     def task_fail(self) -> float:
         return 1 / 0
+
+    def task_count(self, path: str) -> None:
+        self.progress(3, 10, "sheep <b>jumped</b>")
+        self.task_pass(path)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +156,28 @@ def test_a_terminal_is_drawn_in_place_until_the_end_or_an_interrupt(notebook: No
     gate.touch()
     second.until("✓ flow drawn: 1 of 1 job done")
     assert second.end() == 0
+
+
+@pytest.mark.system
+def test_progress_is_a_bar_of_characters_and_a_property_of_the_job(notebook: Notebook, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    adopt(Counter)
+    with Flow("sheep", Options(), notebook) as run:
+        Counter().task_count(str(gate))
+    assert run is not None
+    shown = InTerminal(*command("sheep", notebook.place.state_dir))
+    shown.until(r"task_count\[0\]  ██████░{14} 30 % · 3/10 · sheep <b>jumped</b>")
+    job = run["task_count[0]"]
+    deadline = time.monotonic() + WAIT_S
+    while (told := job.progress) is None:
+        assert time.monotonic() < deadline
+    assert (told.done, told.total, told.text, told.share) == (3.0, 10.0, "sheep <b>jumped</b>", 0.3)
+    assert "sheep &lt;b&gt;jumped" in page(run.look(static=False))
+    assert "sheep" not in run.look(static=True).progress
+    gate.touch()
+    shown.until("✓ flow sheep: 1 of 1 job done")
+    assert shown.end() == 0
+    assert job.progress is None and run.look(static=False).progress == ()
 
 
 @pytest.mark.system

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from elfbook.errors import ElfbookError, MyceliumError
+from elfbook.progress import Report
 from elfbook.store.follow import Follower
-from elfbook.store.link import Entry, Unanswered
+from elfbook.store.link import Entry, Message, Unanswered
 from elfbook.store.mycelium import Mycelium
 
 BEGIN_S = 15.0
@@ -30,6 +31,7 @@ class Listener(Protocol):
 
     def hear_facts(self, entries: list[Entry]) -> None: ...
     def hear_outputs(self, entries: list[Entry]) -> None: ...
+    def hear_report(self, report: Report) -> None: ...
     def hear_nothing_more(self, error: Exception) -> None: ...
 
 
@@ -71,12 +73,13 @@ class Ear:
         self._tasks = [
             asyncio.create_task(self._follow(facts, lambda listener: listener.hear_facts)),
             asyncio.create_task(self._follow(outputs, lambda listener: listener.hear_outputs)),
+            asyncio.create_task(self._hear_reports()),
         ]
         return self
 
     async def ready(self) -> None:
         """Holds afterwards: whatever is stored from now on is heard. Raises what keeps it from that."""
-        for follower, task in zip(self._followers, self._tasks, strict=True):
+        for follower, task in zip(self._followers, self._tasks, strict=False):
             if not follower.begun.is_set():
                 begun = asyncio.create_task(follower.begun.wait())
                 try:
@@ -111,6 +114,21 @@ class Ear:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _hear_reports(self) -> None:
+        """Hand on what workers say of their progress. Nothing rests on that, so nobody waits for it."""
+
+        def heard(message: Message) -> None:
+            report = self.mycelium.report_in(message)
+            for listener in list(self._listeners.get(report.run, ())) if report is not None else ():
+                listener.hear_report(report)
+
+        with contextlib.suppress(Unanswered):
+            undo = await self.mycelium.link.subscribe(self.mycelium.names.progress_of_flow(self.flow), heard)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await undo()
 
     async def _follow(
         self, follower: Follower, hearing: Callable[[Listener], Callable[[list[Entry]], None]]

@@ -23,6 +23,7 @@ from elfbook.code import cells
 from elfbook.facts import ENDED, AnyEvent, Claimed, Failed, Skipped, Stored, Succeeded
 from elfbook.log.fold import Action, Offer, RunState, due, fold, start
 from elfbook.model import Failure, Graph, Manifest, Origin, Output, Revision, ValueRef
+from elfbook.progress import MOST_TEXT, Progress
 from elfbook.tracing import evaluate, values
 from elfbook.tracing.graph import Drawn
 from elfbook.wire import digest_of
@@ -31,6 +32,7 @@ from elfbook.work.parcels import plain_revision
 from elfbook.work.room import Room
 
 HERE = "here"
+SHOWN_EVERY_S = 0.2
 
 
 class LocalRoom(Room):
@@ -66,6 +68,8 @@ class LocalRun:
     """Each job's encoded result."""
     ended: list[int] = field(default_factory=list)
     """The jobs in the order in which they ended."""
+    said: dict[int, Progress] = field(default_factory=dict)
+    """How far the job under way says it is."""
     version: int = 0
     error: Exception | None = None
     _seq: int = 0
@@ -80,6 +84,10 @@ class LocalRun:
 
     async def settled(self) -> None:
         """It is."""
+
+    def progress(self) -> dict[int, Progress]:
+        """How far the job under way is, if it says so."""
+        return dict(self.said)
 
     def record(self, job: int, event: AnyEvent) -> list[Action]:
         self._seq += 1
@@ -101,7 +109,8 @@ def run_here(
 ) -> LocalRun:
     """Every job of the flow, run here; failed ones are in the state, as on workers.
 
-    `shown` is called after each job. KeyboardInterrupt ends the flow and goes on up.
+    `shown` is called after each job, and while one says how far it is. KeyboardInterrupt ends the flow
+    and goes on up.
     """
     manifest = Manifest(
         flow=flow,
@@ -121,13 +130,15 @@ def run_here(
     heapq.heapify(todo)
     while todo:
         _, action = heapq.heappop(todo)
-        for fresh in _carry_out(run, room, action, blobs):
+        for fresh in _carry_out(run, room, action, blobs, shown):
             heapq.heappush(todo, (fresh.job, fresh))
         shown(run)
     return run
 
 
-def _carry_out(run: LocalRun, room: Room, action: Action, blobs: Mapping[str, bytes]) -> list[Action]:
+def _carry_out(
+    run: LocalRun, room: Room, action: Action, blobs: Mapping[str, bytes], shown: Callable[[LocalRun], None]
+) -> list[Action]:
     now = run.state.jobs[action.job]
     if now.seq != action.seq:
         return []
@@ -136,11 +147,29 @@ def _carry_out(run: LocalRun, room: Room, action: Action, blobs: Mapping[str, by
     time.sleep(max(0.0, action.not_before - time.time()))
     run.record(action.job, Claimed(nonce="", attempt=action.attempt, worker=HERE))
     fence.begin((0, run._seq))
+    fence.tell(_hears(run, action.job, shown))
     try:
         outcome = _attempt(room, _job(run, action.job, blobs))
     finally:
         fence.end()
+        fence.tell(None)
+        run.said.clear()
     return run.record(action.job, _event(run, action, outcome))
+
+
+def _hears(run: LocalRun, job: int, shown: Callable[[LocalRun], None]) -> Callable[..., None]:
+    """What is told how far the job is. It is shown between two steps of this thread, a few times a second."""
+    here, shown_at = threading.get_ident(), time.monotonic()
+
+    def hears(done: float, total: float | None, text: str) -> None:
+        nonlocal shown_at
+        run.said[job] = Progress(done, total, text[:MOST_TEXT])
+        if threading.get_ident() == here and time.monotonic() > shown_at + SHOWN_EVERY_S:
+            run.version += 1
+            shown(run)
+            shown_at = time.monotonic()
+
+    return hears
 
 
 def _job(run: LocalRun, job: int, blobs: Mapping[str, bytes]) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from dataclasses import dataclass, field
 from elfbook.client.ear import Ear
 from elfbook.client.outward import named, outward
 from elfbook.errors import ElfbookError
-from elfbook.facts import ENDED, Paused
+from elfbook.facts import ENDED, Paused, State
 from elfbook.log.fold import RunState, fold
 from elfbook.model import Graph, Manifest, Output, Revision, ValueRef
+from elfbook.progress import Progress, Report
 from elfbook.store.link import Entry, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.wire import decode, unseal
+from elfbook.work.reports import FORGOTTEN_S
 
 HEAR_S = 15.0
 
@@ -37,7 +40,7 @@ class Watched:
     ended: array = field(default_factory=lambda: array("I"))
     """The jobs in the order in which they ended; one that ran again is there again."""
     version: int = 0
-    """Grows with every change of `state` or `outputs`."""
+    """Grows with every change of `state` or `outputs`, and when a job says how far it is."""
     error: Exception | None = None
     """Why watching ended early; None while all is well."""
     _touched: list[set[int]] = field(default_factory=list)
@@ -50,6 +53,11 @@ class Watched:
     """Sequence in JOBS up to which everything about this run has been taken."""
     _outputs_to: int = 0
     """The same in OUTPUT."""
+    _reports: dict[int, tuple[Report, float]] = field(default_factory=dict)
+    """By job what its worker said last, and when by the monotonic clock."""
+    _forgetting: asyncio.TimerHandle | None = None
+    _stored: int = 0
+    """Grows with what is heard of the store, or when nothing more can be."""
     _over: asyncio.Task | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -107,6 +115,13 @@ class Watched:
 
     def hear_outputs(self, entries: list[Entry]) -> None:
         self._hear(self._take_outputs, entries)
+
+    def hear_report(self, report: Report) -> None:
+        if 0 <= report.job < len(self.state.jobs):
+            self._reports[report.job] = (report, time.monotonic())
+            if self._forgetting is None:
+                self._forgetting = asyncio.get_running_loop().call_later(FORGOTTEN_S, self._forget)
+            self._note_change(stored=False)
 
     def hear_nothing_more(self, error: Exception) -> None:
         self.error = named(error)
@@ -170,10 +185,40 @@ class Watched:
             for output in decode(entry.data, tuple[Output, ...]):
                 self.outputs.setdefault(output.job, []).append(output)
 
-    def _note_change(self) -> None:
+    def _note_change(self, *, stored: bool = True) -> None:
         self.version += 1
+        self._stored += stored
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    # ------------------------------------------------------------------ progress
+
+    def progress(self) -> dict[int, Progress]:
+        """How far the jobs are that say so, in their order.
+
+        Only what a worker says again and again is known, and only of the attempt that the log says is under
+        way: nothing of one that has ended, and nothing any more when the worker is not heard for a while.
+        """
+        now, jobs = time.monotonic(), self.state.jobs
+        return {
+            job: report.progress
+            for job, (report, heard_at) in sorted(self._reports.items())
+            if report.progress is not None
+            and now < heard_at + FORGOTTEN_S
+            and jobs[job].state is State.RUNNING
+            and jobs[job].held == report.claim
+        }
+
+    def _forget(self) -> None:
+        """What was not said again for long is not known any more, and whoever follows is to see that."""
+        self._forgetting, old = None, time.monotonic() - FORGOTTEN_S
+        kept = {job: said for job, said in self._reports.items() if said[1] > old}
+        if len(kept) < len(self._reports):
+            self._reports = kept
+            self._note_change(stored=False)
+        if kept:
+            wait_s = min(heard_at for _, heard_at in kept.values()) - old
+            self._forgetting = asyncio.get_running_loop().call_later(wait_s, self._forget)
 
     # ------------------------------------------------------------------ followers
 
@@ -235,7 +280,9 @@ class Watched:
             raise self.error
         try:
             async with asyncio.timeout(HEAR_S):
-                await self._changed.wait()
+                stored = self._stored
+                while stored == self._stored:
+                    await self._changed.wait()
         except TimeoutError as error:
             raise Unanswered(f"nothing heard within {HEAR_S:g} s") from error
 

@@ -10,6 +10,7 @@ from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.facts import ENDED, Failed, State
 from elfbook.model import Failure
 from elfbook.notebook import naming, pages
+from elfbook.progress import Progress
 from elfbook.view.outline import job_label
 from elfbook.view.waiting import why
 
@@ -74,6 +75,15 @@ class Job:
     def worker(self) -> str:
         """Who runs it or ran it."""
         return self._now.worker
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is, while it runs and says so: `done`, `total`, `text` and `share`; None otherwise.
+
+        It says so with `self.progress(done, total, text)`, or by a bar that it prints, such as tqdm's.
+        None too when its worker has not been heard for a while.
+        """
+        return self.run._notebook.portal.read(self.run.watched.progress).get(self.number)
 
     @property
     def value(self) -> object:

@@ -45,6 +45,7 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
         workers=None if static else notebook.workers_now,
         situation=None if static or run.local else notebook.situation,
         now=None if static else time.time(),
+        progress={} if static else watched.progress(),
     )
     drawn, alt = run.picture or (None, "")
     view = look(watched.manifest, watched.state, known, static=static, drawn=drawn, alt=alt)

@@ -24,6 +24,8 @@ from elfbook.view.messages import (
     Detail,
     Head,
     Hello,
+    Moved,
+    Moves,
     Open,
     Verb,
     WorkerNow,
@@ -38,6 +40,7 @@ Message = tuple[TOLD, list[bytes]]
 
 WINDOW = 48
 """Patches that may be on their way: a page that cannot follow gets fewer and larger ones."""
+MOST_MOVES = 100
 SILENT_S = 75.0
 """A page says every 30 s that it is there; after this it is not."""
 
@@ -77,6 +80,8 @@ class Talk:
         """Of each job that is open how many pieces of output were told."""
         self._asked_from: dict[int, int] = {}
         """Jobs that were opened just now, and from where on their output is wanted."""
+        self._moves = Moves(())
+        """How far jobs are, as it was told last."""
         self._version = -1
         self._held = False
         """True when something is kept back until a page has drawn what is on its way."""
@@ -162,13 +167,15 @@ class Talk:
         self._touched.clear()
         self._board.note(fresh)
         self._changed |= fresh
-        return [*self._about_run(lost), *self._about_open_jobs(fresh)] if self.views else []
+        if not self.views:
+            return []
+        return [*self._about_run(lost), *self._about_progress(), *self._about_open_jobs(fresh)]
 
     def _about_run(self, lost: str) -> Iterator[Message]:
         known = self._known()
         head, now = self._board.head(known, lost), known.now or 0.0
         if self._wanted:
-            self._wanted, self._head = False, head
+            self._wanted, self._head, self._moves = False, head, Moves(())
             self._changed.clear()
             self._acked = self._board.seq
             yield self._board.snapshot(head, self._can, now)
@@ -179,6 +186,15 @@ class Talk:
                 self._head = head
                 yield self._board.patch(self._changed, head, now)
                 self._changed = set()
+
+    def _about_progress(self) -> Iterator[Message]:
+        progress = list(self.watched.progress().items())[:MOST_MOVES]
+        moves = Moves(tuple(Moved(job, str(told), told.share) for job, told in progress))
+        if moves != self._moves:
+            self._held = not self._has_room
+            if not self._held:
+                self._moves = moves
+                yield moves, []
 
     def _about_open_jobs(self, fresh: set[int]) -> Iterator[Message]:
         state = self.watched.state

@@ -15,6 +15,7 @@ from typing import Self
 
 from elfbook.errors import MyceliumUnreachable, StoreCorrupt, Untrusted
 from elfbook.model import INLINE_LIMIT, ValueRef
+from elfbook.seals import RecordSeal
 from elfbook.store.address import Address
 from elfbook.store.answers import TOO_MUCH
 from elfbook.store.aside import Asides
@@ -30,7 +31,7 @@ from elfbook.store.pressure import Pressure, no_room
 from elfbook.store.shelf import SHELVED_FROM, Shelf, Spool
 from elfbook.store.streams import Streams
 from elfbook.store.writer import Writer
-from elfbook.wire import Names, RecordSeal, digest_of, encode
+from elfbook.wire import Names, digest_of, encode
 
 ATOMIC_SINCE = (2, 12, 1)
 COMPLAIN_S = 2.0

@@ -37,6 +37,7 @@ from elfbook.facts import (
 from elfbook.log.doubt import in_doubt
 from elfbook.log.fold import RunState
 from elfbook.model import Beat, Dispatch, LotOffer, Manifest, Output, Settled
+from elfbook.progress import Report
 from elfbook.store.address import Address
 from elfbook.store.answers import NO_RESPONDERS, TOO_MUCH, refusal
 from elfbook.store.aside import damaged
@@ -294,6 +295,15 @@ class Mycelium(Ground):
     async def stop_job(self, worker: str, run: str, job: int) -> None:
         """Tell a worker at once that a job is not its own any more; it would notice by itself in a while."""
         await self.link.publish(self.names.stop_job(worker), f"{run} {job}".encode())
+
+    async def report(self, report: Report) -> None:
+        """Say it to whoever listens; it is stored nowhere."""
+        await self.link.publish(self.names.progress(report.run), encode(report))
+
+    def report_in(self, message: Message) -> Report | None:
+        """What the message says, None if that is nothing."""
+        with self.setting_aside(message):
+            return decode(message.data, Report)
 
     def beat_in(self, message: Message) -> Beat | None:
         """What the message says, None if that is nothing."""

@@ -15,11 +15,11 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError
+from elfbook.seals import RecordSeal
 from elfbook.store.answers import TOO_MUCH, WRONG_LAST_SEQUENCE
 from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.messages import Among, Expected, headers_of, told_in
 from elfbook.store.pressure import Gauge, Pressure
-from elfbook.wire import RecordSeal
 
 BATCH_MESSAGES = 400
 """The server's limit is 1,000 messages a batch."""

@@ -115,6 +115,10 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
+def _unheard(done: float, total: float | None = None, text: str = "") -> None:
+    """`self.progress` of a task that is called outside a run: nobody watches."""
+
+
 class BoundTask:
     """A task of one elf instance: call it, `.map` it, or run it here with `.local`."""
 
@@ -160,7 +164,16 @@ class BoundTask:
                     f"{self.task.name} would run here, but {value!r} has not been computed yet", hint=ADVICE
                 )
         finish_making(self.instance)
-        return self.task.function(self.instance, *args, **kwargs)
+        own, result = getattr(self.instance, "__dict__", None), None
+        if own is None or hasattr(self.instance, "progress"):
+            return self.task.function(self.instance, *args, **kwargs)
+        own["progress"] = _unheard
+        try:
+            result = self.task.function(self.instance, *args, **kwargs)
+        finally:
+            if own.get("progress") is _unheard and not inspect.iscoroutine(result):  # that has not begun yet
+                del own["progress"]
+        return result
 
     @property
     def __wrapped__(self) -> Any:

@@ -18,7 +18,7 @@ from elfbook.view.messages import Attempt, Detail, Line, Printed, Said, Source
 from elfbook.view.outline import job_label, task_name
 from elfbook.view.view import Known, digest_used, labels_of
 from elfbook.view.waiting import why
-from elfbook.words import one_line, printable
+from elfbook.words import one_line, printable, written_over
 
 MOST_SOURCE = 64_000
 """Characters of source that go to a page."""
@@ -179,7 +179,9 @@ def printed(job: int, outputs: Sequence[Output], start: int) -> Printed:
 def piece(output: Output, bulk: int) -> Said:
     """One output as a page gets it; a display larger than `bulk` as its text."""
     if output.kind in ("stdout", "stderr"):
-        return Said(output.kind, output.attempt, output.text)
+        # A return at the beginning writes over what the piece before it has left.
+        lead = "\r" if output.text.startswith("\r") else ""
+        return Said(output.kind, output.attempt, lead + written_over(output.text))
     said = Said("display", output.attempt, bundle=output.bundle)
     text = (output.text or output.bundle.get("text/plain", ""))[:MOST_PRINTED]
     return Said("display", output.attempt, text, said.bundle if size(said) <= bulk else {})

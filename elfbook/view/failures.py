@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from elfbook.model import Failure, Frame, Struct
-from elfbook.words import COLUMNS, one_line, plural, printable, shorten, without_addresses
+from elfbook.words import COLUMNS, as_on_screen, one_line, plural, printable, shorten, without_addresses
 
 NUMBER_WIDTH = 7
 """Columns of IPython's line numbers, so that a remote traceback looks like a local one."""
@@ -226,7 +226,7 @@ def job_lines(
         lines += failure_lines(job.failure, labels, task=job.task, static=static)
     if job.last_output.strip():
         lines.append(Line("remark", "last output:"))
-        said = printable(job.last_output).rstrip().split("\n")[-LAST_LINES:]
+        said = as_on_screen(job.last_output).rstrip().split("\n")[-LAST_LINES:]
         lines += [Line("remark", f"  {text}") for text in said]
     if job.started_by:
         lines += [Line("remark", ""), Line("remark", f"started by {job.started_by}")]

@@ -178,6 +178,16 @@ class Attempt(Struct, frozen=True):
     error: str = ""
 
 
+class Moved(Struct, frozen=True):
+    """How far a running job is, as it says itself."""
+
+    job: int
+    words: str
+    """`30 % · 3/10 · reading`."""
+    share: float | None = None
+    """How much of it is done, 0 to 1; None when only the words say something."""
+
+
 class Source(Struct, frozen=True):
     """A piece of the code that a job runs, as it was when the flow was submitted."""
 
@@ -241,6 +251,12 @@ class Patch(Told, frozen=True, tag="patch"):
     """The groups of failures, the fifty largest at most; None when they are as they were."""
 
 
+class Moves(Told, frozen=True, tag="moves"):
+    """How far the running jobs are that say so, and again whenever one has moved. The first hundred."""
+
+    jobs: tuple[Moved, ...]
+
+
 class Census(Told, frozen=True, tag="census"):
     """The workers there are; told while a board shows them."""
 
@@ -274,9 +290,6 @@ class Detail(Told, frozen=True, tag="detail"):
     """Of the traceback."""
     called_at: str
     """Place of the call in the flow's cell."""
-    progress: float | None = None
-    """How much of it is done, 0 to 1; None when it does not say."""
-    progress_words: str = ""
 
 
 class Printed(Told, frozen=True, tag="printed"):
@@ -369,5 +382,5 @@ class Want(Asked, frozen=True, tag="want"):
     name: FileName
 
 
-TOLD = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Settled | Alive
+TOLD = Snapshot | Patch | Moves | Census | Detail | Printed | Answer | Asset | Settled | Alive
 ASKED = Hello | Bye | Open | Ack | Count | Act | Want

@@ -45,6 +45,7 @@ def page(view: RunView, *, figures: bool = True, most_bytes: int = LIMIT) -> str
         Part(paragraph(f"<strong>{safe(f'{view.glyph} flow {view.flow}')}</strong>", rest_of_title(view))),
         Part(picture_html(view), "the picture", 2),
         Part(table_html(view)),
+        Part(lines_html(view.progress)),
         Part(lines_html(view.reasons)),
         *failure_parts(view),
         Part(lines_html(view.skipped)),

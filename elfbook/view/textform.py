@@ -23,6 +23,7 @@ def text(view: RunView) -> str:
     """The whole view, its parts in the order of the page."""
     parts: list[list[str]] = [wrap(f"{view.glyph} {view.title}", COLUMNS)]
     parts.append(indented(table_lines(view)))
+    parts.append(indented(shorten(line, ROOM) for line in view.progress))
     parts.append(indented(wrap_all(view.reasons, ROOM)))
     if len(view.groups) > 1:
         parts.append(indented(wrap(summary_of(view.groups), ROOM)))

@@ -6,15 +6,16 @@ static form nothing is told that differs from one run to the next: no times, wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from elfbook.facts import Failed, Lost, State, Succeeded
 from elfbook.log.fold import JobNow, RunState, run_outcome
 from elfbook.model import Manifest, Output, Revision, Situation, Struct
+from elfbook.progress import Progress, bar
 from elfbook.view.endings import failed_jobs, skipped_lines
 from elfbook.view.groups import FailureGroup, grouped
-from elfbook.view.outline import Outline, in_words, outline, tally, task_name
+from elfbook.view.outline import Outline, in_words, job_label, outline, tally, task_name
 from elfbook.view.said import JobOutput, outputs_of
 from elfbook.view.waiting import reasons_of
 from elfbook.words import (
@@ -31,6 +32,8 @@ from elfbook.words import (
 
 SUMMARY_LENGTH = 200
 LONGEST_REFERENCE = 60
+MOST_PROGRESS = 8
+BAR_COLUMNS = 20
 
 OUTCOME_GLYPHS = {
     "done": GLYPHS[State.DONE],
@@ -83,6 +86,8 @@ class RunView:
     skipped: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     """Why jobs wait; none in the static form."""
+    progress: tuple[str, ...] = ()
+    """How far running jobs are that say so; none in the static form."""
     outputs: tuple[JobOutput, ...] = ()
     steps: tuple[Step, ...] = ()
     """At most two."""
@@ -125,6 +130,8 @@ class Known:
     """Seconds since the epoch by the server's clock."""
     reference: str = ""
     """What `%elf` calls the run; its flow's name when empty."""
+    progress: Mapping[int, Progress] = field(default_factory=dict)
+    """How far jobs say that they are."""
 
 
 NOTHING = Known()
@@ -157,6 +164,7 @@ def look(
         labels=labels,
         skipped=skipped_lines(state),
         reasons=() if static else reasons_of(state, known.now or 0.0, known.workers, known.situation),
+        progress=() if static else tuple(progress_lines(state, known.progress)),
         outputs=outputs_of(known.outputs, state.graph, static=static),
         steps=steps_of(reference, state, groups[0].first.label if groups else "", known.workers),
         remarks=remarks_of(state, known, static=static),
@@ -221,6 +229,18 @@ def median(numbers: list[float]) -> float:
     numbers = sorted(numbers)
     half = len(numbers) // 2
     return numbers[half] if len(numbers) % 2 else (numbers[half - 1] + numbers[half]) / 2
+
+
+def progress_lines(state: RunState, progress: Mapping[int, Progress]) -> Iterator[str]:
+    """`task_read[2]  ███░░░░░░░ 30 % · 3/10 · reading` for each job that says how far it is."""
+    shown = list(progress.items())[:MOST_PROGRESS]
+    labels = [job_label(state.graph.jobs[job]) for job, _ in shown]
+    width = max(map(len, labels), default=0)
+    for label, (_, told) in zip(labels, shown, strict=True):
+        drawn = f"{bar(told.share, BAR_COLUMNS)} " if told.share is not None else ""
+        yield f"{label:<{width}}  {drawn}{told}"
+    if len(progress) > len(shown):
+        yield f"and {plural(len(progress) - len(shown), 'more job')} that are under way"
 
 
 # ---------------------------------------------------------------------------- what next

@@ -136,7 +136,7 @@ class Bench:
         looked = 0.0
         while True:
             await asyncio.sleep(LOOK_S)
-            held = self._under_way()
+            held = self.under_way()
             if held is None or not held.begun_at:
                 continue
             now = time.monotonic()
@@ -153,7 +153,7 @@ class Bench:
                 self.window, self.pace_s = 1, max(self.pace_s, AHEAD_S)
                 self.drop_waiting()
 
-    def _under_way(self) -> Held | None:
+    def under_way(self) -> Held | None:
         """The job that the kernel is at. Answers of short ones before it may still be held back there."""
         held = self.current
         if held is not None and held.begun_at and time.monotonic() - held.begun_at > SLOW_S:

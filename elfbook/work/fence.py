@@ -1,4 +1,4 @@
-"""What user code finds of elfbook in a kernel: above all the token of the present attempt.
+"""What user code finds of elfbook in a kernel: the token of its attempt, a way to tell how far it is.
 
 Also sent as text into worker kernels: standard library only, Python 3.9 and up, no import of ours.
 """
@@ -29,7 +29,45 @@ class Fence(typing.NamedTuple):
         return tuple, (tuple(self),)  # elsewhere it is a plain pair of numbers
 
 
+class Progress:
+    """`self.progress(done, total, text)` in a task says how far it is, to everyone who watches."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def __call__(self, done, total=None, text=""):
+        """Say so. `done` of `total` is done, in any unit; without a total only `done` is shown.
+
+        Raises TypeError for what is no number or no text, ValueError for numbers below zero, infinite
+        ones and NaN. More than `total` is shown as all of it. Costs about two microseconds; the last
+        word is the one that is seen. Nothing is said once the attempt is over.
+        """
+        done = amount("done", done)
+        if total is not None:
+            total = amount("total", total)
+        if not isinstance(text, str):
+            raise TypeError("progress: text is to be a text, not " + type(text).__name__)
+        if NOW and NOW[0] is self.token and HEARS:
+            HEARS[0](done, total, text)
+
+    def __reduce__(self):
+        return type(None), ()  # elsewhere nobody hears it
+
+
+def amount(name, value):
+    """The value as a number; an error that says which of the two is none."""
+    if type(value) is not float:
+        if not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+            raise TypeError("progress: " + name + " is to be a number, not " + type(value).__name__)
+        value = float(value)
+    if not 0.0 <= value < INFINITE:
+        raise ValueError("progress: " + name + " is to be a number from 0 on, not " + str(value))
+    return value
+
+
+INFINITE = float("inf")
 NOW = []  # the token of the attempt under way in this process, if there is one
+HEARS = []  # who is told how far it is
 
 
 def begin(token):
@@ -42,13 +80,20 @@ def end():
     NOW.clear()
 
 
+def tell(hears):
+    """From now on `hears(done, total, text)` is called with the progress of attempts; None for nobody."""
+    HEARS[:] = [hears] if hears is not None else []
+
+
 def put(instance):
-    """`self.fence` is the token of the attempt, unless the elf means something else by that name."""
+    """`self.fence` is the token of the attempt and `self.progress` says how far it is, unless the elf means
+    something else by these names."""
     own = getattr(instance, "__dict__", None)
-    if not NOW or own is None or hasattr(type(instance), "fence"):
+    if not NOW or own is None:
         return
-    if isinstance(own.get("fence", NOW[0]), Fence):
-        own["fence"] = NOW[0]
+    for name, mine in (("fence", NOW[0]), ("progress", Progress(NOW[0]))):
+        if not hasattr(type(instance), name) and isinstance(own.get(name, mine), type(mine)):
+            own[name] = mine
 
 
 def fence():

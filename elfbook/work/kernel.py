@@ -7,9 +7,7 @@ is sent as source text.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -24,9 +22,10 @@ from jupyter_client.manager import AsyncKernelManager
 
 from elfbook.errors import KernelError
 from elfbook.model import INLINE_LIMIT
+from elfbook.progress import Progress
 from elfbook.work.channel import Channel
 from elfbook.work.memory import Memory, ending, reap
-from elfbook.work.replies import TOKEN_BYTES
+from elfbook.work.replies import PROGRESS_AT, TOKEN_BYTES, progress_in
 
 log = logging.getLogger("elfbook")
 
@@ -266,7 +265,13 @@ class Kernel:
 
     def last_words(self) -> str:
         """The end of what that job has printed; also when the process has ended."""
-        return self._left()[TOKEN_BYTES:].rstrip(b"\0").decode(errors="ignore")
+        return self._left()[TOKEN_BYTES:PROGRESS_AT].rstrip(b"\0").decode(errors="ignore")
+
+    def said(self, token: str) -> Progress | None:
+        """How far that job is, as it says itself; None if it does not, or is just about to."""
+        left = self._left()
+        found = progress_in(left) if left[:TOKEN_BYTES].rstrip(b"\0") == token.encode() else None
+        return Progress(*found) if found is not None else None
 
     def _left(self) -> bytes:
         try:
@@ -378,21 +383,6 @@ def is_idle(message: dict | None, asked: set[str]) -> bool:
     """True for a kernel's word that it is done with one of these requests."""
     said = message or {"parent_header": {}, "content": {}}
     return said["parent_header"].get("msg_id") in asked and said["content"].get("execution_state") == "idle"
-
-
-def text_of_display(content: dict) -> dict[str, str]:
-    """A display's MIME bundle as text; binary data stays base64, as Jupyter sends it."""
-    bundle = {}
-    for mime, data in content.get("data", {}).items():
-        if isinstance(data, str):
-            bundle[mime] = data
-        elif isinstance(data, bytes):
-            bundle[mime] = base64.b64encode(data).decode()
-        elif isinstance(data, list) and all(isinstance(line, str) for line in data):
-            bundle[mime] = "".join(data)
-        else:
-            bundle[mime] = json.dumps(data)
-    return bundle
 
 
 def own_python() -> str:

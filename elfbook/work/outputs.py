@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from elfbook.errors import MyceliumError
 from elfbook.model import Output
+from elfbook.progress import Progress, in_line
 from elfbook.store.link import Unanswered
-from elfbook.work.kernel import text_of_display
+from elfbook.work.lines import Lines
 
 log = logging.getLogger("elfbook")
 
@@ -32,11 +35,45 @@ class Box:
     waiting: list[Output] = field(default_factory=list)
     text: int = 0
     displays: int = 0
-    tail: str = ""
+    settled: str = ""
+    """The end of what it has printed and will not write over any more."""
+    lines: dict[str, Lines] = field(default_factory=dict)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    last: str = ""
+    """The stream that it printed to last."""
+    over: bool = False
+    """True when the job has ended; threads of it may go on."""
 
     def add_text(self, kind: str, text: str) -> None:
-        self.tail = (self.tail + text)[-TAIL:]
+        """Take what was printed; a line that may still be written over is kept back until it is done with."""
+        self.last = kind
+        self._keep(kind, self.lines.setdefault(kind, Lines()).add(text))
+
+    def settle(self) -> None:
+        """To be called a few times a second: what has become certain is kept."""
+        for kind, lines in self.lines.items():
+            self._keep(kind, lines.end() if self.over else lines.settle())
+
+    def end(self) -> None:
+        """The job has ended."""
+        self.over = True
+        self.settle()
+
+    @property
+    def tail(self) -> str:
+        """The end of what it has printed."""
+        return "".join([self.settled, *(lines.open for lines in self.lines.values())])[-TAIL:]
+
+    @property
+    def live(self) -> Progress | None:
+        """How far the job is by the line that it writes over again and again; None without one."""
+        lines = self.lines.get(self.last)
+        return in_line(lines.live) if lines is not None else None
+
+    def _keep(self, kind: str, text: str) -> None:
+        if not text:
+            return
+        self.settled = (self.settled + text)[-TAIL:]
         room = TEXT_LIMIT - self.text
         if room <= 0:
             return
@@ -101,6 +138,16 @@ class Outputs:
         elif kind == "status" and content["execution_state"] == "idle":
             box.ended.set()
 
+    def end(self, token: str) -> None:
+        """The job has ended: nothing that it has printed is kept back any more."""
+        if (box := self._boxes.get(token)) is not None:
+            box.end()
+
+    def live(self, token: str) -> Progress | None:
+        """How far the job is by a bar that it prints."""
+        box = self._boxes.get(token)
+        return box.live if box else None
+
     def tail(self, token: str) -> str:
         box = self._boxes.get(token)
         return box.tail if box else ""
@@ -115,6 +162,7 @@ class Outputs:
                 await box.ended.wait()
         except TimeoutError:
             log.warning("the kernel did not say that a job's output was complete")
+        box.end()
         await self.store_waiting(box)
 
     async def store_waiting(self, box: Box) -> None:
@@ -136,5 +184,22 @@ class Outputs:
         """Store what has gathered, a few times a second, until cancelled."""
         while True:
             await asyncio.sleep(STORE_EVERY_S)
+            for box in self._boxes.values():
+                box.settle()
             for box in [box for box in self._boxes.values() if box.waiting]:
                 await self.store_waiting(box)
+
+
+def text_of_display(content: dict) -> dict[str, str]:
+    """A display's MIME bundle as text; binary data stays base64, as Jupyter sends it."""
+    bundle = {}
+    for mime, data in content.get("data", {}).items():
+        if isinstance(data, str):
+            bundle[mime] = data
+        elif isinstance(data, bytes):
+            bundle[mime] = base64.b64encode(data).decode()
+        elif isinstance(data, list) and all(isinstance(line, str) for line in data):
+            bundle[mime] = "".join(data)
+        else:
+            bundle[mime] = json.dumps(data)
+    return bundle

@@ -1,4 +1,4 @@
-"""What a kernel says to its worker: answers, and the last words of a process that ends.
+"""What a kernel says to its worker: answers, progress, and the last words of a process that ends.
 
 Sent as text into the kernel, whose environment need not have elfbook: standard library only, no
 import of ours.
@@ -7,16 +7,29 @@ Short jobs are answered many at a time, which saves a system call and a switch o
 each. What is held back is on its way within about a millisecond of work, or as soon as a thread of
 its own gets to run while a job takes long. If the process ends before, those jobs are run again;
 which job it ended in, it has written down when that job began.
+
+How far a job is, it writes down too, into the same file, and the worker looks there when it likes: so it
+costs a job next to nothing however often it says so, the last word is always there, and code that keeps
+the interpreter to itself afterwards hides nothing.
 """
 
 import json
 import mmap
+import re
 import struct
 import threading
 import time
+import zlib
 
 TOKEN_BYTES = 128
 LAST_BYTES = 2000
+PROGRESS_AT = TOKEN_BYTES + LAST_BYTES
+MOST_TEXT = 200
+HEAD = struct.Struct(">IH")
+"""Before what is said of progress: its checksum, made with the job's token, and its length."""
+NUMBERS = struct.Struct(">dd")
+FILE_BYTES = PROGRESS_AT + HEAD.size + NUMBERS.size + 4 * MOST_TEXT
+WRITTEN_OVER = re.compile(r"[^\r\n]*\r+(?=[^\r\n])")
 HELD = 64
 HELD_S = 0.001
 LATE_S = 0.003
@@ -91,21 +104,55 @@ def framed(header, parts):
 
 
 class LastWords:
-    """The job that was begun last and the end of what it has printed, in a file that outlives this
-    process however it ends."""
+    """The job that was begun last, how far it is and the end of what it has printed, in a file that outlives
+    this process however it ends."""
 
     def __init__(self, path):
         with open(path, "w+b") as file:
-            file.truncate(TOKEN_BYTES + LAST_BYTES)
-            self.map = mmap.mmap(file.fileno(), TOKEN_BYTES + LAST_BYTES)
+            file.truncate(FILE_BYTES)
+            self.map = mmap.mmap(file.fileno(), FILE_BYTES)
         self.text = ""
+        self.token = b""
+        self.told = False
 
     def begin(self, token):
-        self.map[:TOKEN_BYTES] = token.encode()[:TOKEN_BYTES].ljust(TOKEN_BYTES, b"\0")
+        if self.told:  # before the token: nobody may take it for progress of the new job
+            self.told = False
+            self.map[PROGRESS_AT : PROGRESS_AT + HEAD.size] = bytes(HEAD.size)
+        self.token = token.encode()[:TOKEN_BYTES].ljust(TOKEN_BYTES, b"\0")
+        self.map[:TOKEN_BYTES] = self.token
         if self.text:
             self.text = ""
             self.add("")
 
     def add(self, text):
-        self.text = (self.text + text)[-LAST_BYTES:]
-        self.map[TOKEN_BYTES:] = self.text.encode("utf-8", "replace")[-LAST_BYTES:].ljust(LAST_BYTES, b"\0")
+        self.text += text
+        if "\r" in text:
+            self.text = WRITTEN_OVER.sub("", self.text)
+        self.text = self.text[-LAST_BYTES:]
+        left = self.text.encode("utf-8", "replace")[-LAST_BYTES:].ljust(LAST_BYTES, b"\0")
+        self.map[TOKEN_BYTES:PROGRESS_AT] = left
+
+    def progress(self, done, total, text):
+        """The job that was begun last is that far; `total` is None when nobody knows."""
+        self.told = True
+        body = NUMBERS.pack(done, -1.0 if total is None else total)
+        if text:
+            body += text[:MOST_TEXT].encode("utf-8", "replace")
+        frame = HEAD.pack(zlib.crc32(body, zlib.crc32(self.token)), len(body)) + body
+        self.map[PROGRESS_AT : PROGRESS_AT + len(frame)] = frame
+
+
+def progress_in(left):
+    """(done, total, text) as the job that was begun last has said it last, from the bytes of that file.
+
+    None if it has said nothing, or is just about to write it.
+    """
+    if len(left) < FILE_BYTES:
+        return None
+    checksum, size = HEAD.unpack_from(left, PROGRESS_AT)
+    body = left[PROGRESS_AT + HEAD.size :][:size]
+    if size < NUMBERS.size or zlib.crc32(body, zlib.crc32(left[:TOKEN_BYTES])) != checksum:
+        return None
+    done, total = NUMBERS.unpack_from(body)
+    return done, (None if total < 0 else total), body[NUMBERS.size :].decode("utf-8", "replace")

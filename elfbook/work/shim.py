@@ -342,6 +342,7 @@ def start(room, replies, folder, values, inline_limit, name):
     shim = Shim(kernel, room, replies.Channel(sock), last, folder, inline_limit)
     shim.values = values
     shim.watch_output()
+    room.fence.tell(last.progress)
     threading.Thread(target=shim.read, name="elfbook " + name, daemon=True).start()
     shim.channel.send({"ready": os.getpid(), "python": sys.version.split()[0]})
     return shim

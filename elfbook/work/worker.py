@@ -28,8 +28,10 @@ from elfbook.work.commits import Commits
 from elfbook.work.fencing import Fencing
 from elfbook.work.kernel import Job, Kernel, own_python
 from elfbook.work.outputs import Outputs
+from elfbook.work.packages import Packages
 from elfbook.work.parcels import Cellar, Parcels
 from elfbook.work.pulse import LEASE_S
+from elfbook.work.reports import Reports
 
 LOTS_AHEAD = 2
 GRACE_S = 1.0
@@ -56,10 +58,6 @@ class Worker:
     first_kernel: Kernel | None = None  # one that was begun before the mycelium was there
     names: set[str] = field(default_factory=set)
     """Named elves that it holds."""
-    modules: dict[str, bool] = field(default_factory=dict)
-    """Packages that it was asked for, and whether its kernel has them."""
-    _looked_for: set[str] = field(default_factory=set)
-    """Packages about which the kernel has not answered yet."""
     _takers: list[Taker] = field(default_factory=list)
     _lot_takers: list[Taker] = field(default_factory=list)
     """Of offers of many short jobs; none in a worker that serves named elves only."""
@@ -98,6 +96,8 @@ class Worker:
         )
         self.fencing = Fencing(self.mycelium, self.name, self.bench, self.names, self._forget, self._state)
         self.pulse = self.fencing.pulse
+        self.packages = Packages(self.bench, self.pulse.beat)
+        self.reports = Reports(self.mycelium, self.bench, self.outputs)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; holds afterwards: nothing is held and the kernel has ended."""
@@ -116,7 +116,7 @@ class Worker:
         loops = [self._take_offers(taker) for taker in self._takers]
         loops += [self._take_lots(taker) for taker in self._lot_takers]
         loops += [self.pulse.keep(), self.bench.look_after(), self.outputs.keep_storing()]
-        loops += [self.fencing.keep_looking(), self.beside.until_failure()]
+        loops += [self.fencing.keep_looking(), self.beside.until_failure(), self.reports.keep_telling()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -151,10 +151,7 @@ class Worker:
                     self.bench.stop_job(held, "cancelled")
 
         def modules(message: Message) -> None:
-            unknown = set(message.data.decode().split()) - self.modules.keys() - self._looked_for
-            if unknown:
-                self._looked_for |= unknown
-                self.beside.run(self._look_for(unknown))
+            self.packages.ask(set(message.data.decode().split()))
 
         return [
             await link.subscribe(names.modules, modules),
@@ -176,17 +173,8 @@ class Worker:
             kernel_pid=kernel.pid,
             running=current.dispatch.label if current else "",
             leaving=self.bench.leaving,
-            modules=dict(self.modules),
+            modules=dict(self.packages.known),
         )
-
-    async def _look_for(self, modules: set[str]) -> None:
-        """Have the kernel say whether it has these packages, and tell whoever hears the beats."""
-        await self.bench.up.wait()
-        found = await self.bench.kernel.find(modules)
-        self._looked_for -= modules
-        if not found.keys() <= self.modules.keys():
-            self.modules.update(found)
-            await self.pulse.beat()
 
     def _forget(self, names: list[str]) -> None:
         if names:
@@ -228,6 +216,7 @@ class Worker:
     def _ended(self, held: Held) -> None:
         """An attempt is over, and what came of it is stored as far as that could be done."""
         self.bench.held.pop(held.token, None)
+        self.outputs.end(held.token)
         if (over := self._over.pop(held.token, None)) is not None and not over.done():
             over.set_result(None)
         self._refill_soon()

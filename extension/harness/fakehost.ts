@@ -3,7 +3,7 @@
 import type { Host } from "../src/host";
 import type { Act, Asked, Detail, FileName, Said, Told } from "../src/messages";
 import type { Bytes } from "../src/run/columns";
-import { DONE, FAILED } from "../src/run/words";
+import { DONE, FAILED, RUNNING } from "../src/run/words";
 import { Script, TRACE } from "./script";
 
 const CODE = `%%elf
@@ -58,12 +58,19 @@ export class FakeHost implements Host {
   tellPatch(): void {
     const { message, buffers } = this.script.patch();
     this.tell(message, buffers);
+    this.tellMoves();
+  }
+
+  private tellMoves(): void {
+    const running = this.script.jobs.flatMap((job, index) => (job.state === RUNNING ? [index] : []));
+    this.tell({ kind: "moves", jobs: running.map((job) => ({ job, share: 0.4, words: "40 % · rows <b>40</b> of 100" })) });
   }
 
   private answer(message: Asked): void {
     if (message.kind === "hello" && !message.again) {
       const { message: snapshot, buffers } = this.script.snapshot();
       this.tell(snapshot, buffers);
+      this.tellMoves();
     } else if (message.kind === "open" && message.job >= 0) {
       this.tell(this.detail(message.job));
       if (!message.start) this.tell({ kind: "printed", job: message.job, start: 0, pieces: this.output(message.job) });
@@ -129,8 +136,6 @@ export class FakeHost implements Host {
       source: [{ label: "Cell In[6]", first_line: 1, text: CODE, cell_id: "c6" }],
       lines: failed ? TRACE : [],
       called_at: "Cell In[7], line 3",
-      progress: own.state === 1 ? 0.4 : null,
-      progress_words: own.state === 1 ? "40 of 100 rows" : "",
     };
   }
 }

@@ -139,7 +139,10 @@ export class BoardView implements Board {
   tell(message: Told): void {
     if (message.kind === "detail") this.detail.tell(message);
     else if (message.kind === "printed") this.detail.output.add(message);
-    else if (message.kind === "census") this.workers.tell(message.workers);
+    else if (message.kind === "moves") {
+      this.run.moves = message.jobs;
+      this.redraw();
+    } else if (message.kind === "census") this.workers.tell(message.workers);
     else if (message.kind === "answer") this.say(message.words, message.ok);
   }
 

@@ -122,6 +122,15 @@ export interface Attempt {
   error?: string;
 }
 
+/** How far a running job is, as it says itself. */
+export interface Moved {
+  job: number;
+  /** `30 % · 3/10 · reading`. */
+  words: string;
+  /** How much of it is done, 0 to 1; None when only the words say something. */
+  share?: number | null;
+}
+
 /** A piece of the code that a job runs, as it was when the flow was submitted. */
 export interface Source {
   /** `Cell In[4]`, or a file's path. */
@@ -183,6 +192,12 @@ export interface Patch {
   groups?: Group[] | null;
 }
 
+/** How far the running jobs are that say so, and again whenever one has moved. The first hundred. */
+export interface Moves {
+  kind: "moves";
+  jobs: Moved[];
+}
+
 /** The workers there are; told while a board shows them. */
 export interface Census {
   kind: "census";
@@ -216,9 +231,6 @@ export interface Detail {
   lines: Line[];
   /** Place of the call in the flow's cell. */
   called_at: string;
-  /** How much of it is done, 0 to 1; None when it does not say. */
-  progress?: number | null;
-  progress_words?: string;
 }
 
 /** What the open job has printed and displayed, from piece number `start` on. */
@@ -309,6 +321,6 @@ export interface Want {
   name: FileName;
 }
 
-export type Told = Snapshot | Patch | Census | Detail | Printed | Answer | Asset | Settled | Alive;
+export type Told = Snapshot | Patch | Moves | Census | Detail | Printed | Answer | Asset | Settled | Alive;
 
 export type Asked = Hello | Bye | Open | Ack | Count | Act | Want;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { HELP, commandOf } from "../src/keys";
 import { Output, display } from "../src/parts/output";
 import { traceback } from "../src/parts/traceback";
-import { overwritten, pieces } from "../src/run/ansi";
+import { pieces } from "../src/run/ansi";
 
 describe("terminal text", () => {
   it("is coloured by classes, and the ink goes on", () => {
@@ -19,9 +19,6 @@ describe("terminal text", () => {
     expect(pieces("\u001b[92mx\u001b[38;5;12my\u001b[38;2;1;2;3mz").pieces.map(({ classes }) => classes)).toEqual(["elf-ansi-2", "elf-ansi-4", ""]);
   });
 
-  it("goes back over a line", () => {
-    expect(overwritten("10 %\r50 %\r100 %\nok\r\n")).toBe("100 %\nok\n");
-  });
 });
 
 describe("the output of a job", () => {
@@ -57,8 +54,8 @@ describe("the output of a job", () => {
   it("shows a progress bar's last state", () => {
     const output = new Output();
     output.open(3);
-    output.add(told(0, "start\n10 %", "\r20 %", "\r30 %"));
-    expect(output.log.textContent).toBe("start\n30 %");
+    output.add(told(0, "start\nloading", "\r20 %\n", "done"));
+    expect(output.log.textContent).toBe("start\n20 %\ndone");
   });
 });
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { hostOf, type Model } from "../src/hosts/anywidget";
 import widget from "../src/hosts/anywidget";
-import type { Asked, Head, Told } from "../src/messages";
+import type { Asked, Head, Moved, Told } from "../src/messages";
 import { buffersOf, snapshotOf } from "./random";
 
 type Heard = (message: Told, buffers: DataView[]) => void;
@@ -59,6 +59,27 @@ const begin = (seq = 0) => {
   vi.advanceTimersByTime(50);
 };
 const lost = () => element.querySelector(".elf-lost-line");
+
+describe("progress", () => {
+  const row = (job: number) => element.querySelector<HTMLElement>(`.elf-job[data-job="${job}"]`);
+  const moves = (...jobs: Moved[]) => {
+    model.tell({ kind: "moves", jobs });
+    vi.advanceTimersByTime(50);
+  };
+
+  it("is text and a share in its row, and gone when it is not told any more", () => {
+    begin();
+    moves({ job: 1, words: "25 %  <b>x</b>", share: 0.25 });
+    expect(row(1)?.textContent).toContain("25 %  <b>x</b>");
+    expect(row(1)?.querySelector("b")).toBeNull();
+    expect([0, 1].map((job) => row(job)?.style.getPropertyValue("--elf-share"))).toEqual(["0", "0.25"]);
+    moves({ job: 0, words: "nearly" });
+    expect(row(1)?.textContent).not.toContain("25 %");
+    expect(row(0)?.textContent).toContain("nearly");
+    moves();
+    expect(row(0)?.textContent).not.toContain("nearly");
+  });
+});
 
 describe("a widget's view", () => {
   it("says hello when the model can be spoken to, and every 30 s that it is there", () => {

@@ -202,6 +202,34 @@ def test_a_job_opens_with_everything_and_workers_text_stays_text(opened: Any) ->
     assert [each["job"] for each in board.sent("open")] == [7, 9]
 
 
+def test_progress_is_a_bar_in_its_row_and_in_the_open_job(opened: Any) -> None:
+    board = opened(12)
+    board.step(5)
+    page = board.page
+    row = page.locator(".elf-job:visible", has_text="running").first
+    expect(row).to_contain_text("40 % · rows <b>40</b> of 100")
+    row.click()
+    bar = page.get_by_role("progressbar", name="progress")
+    expect(bar).to_have_js_property("value", 0.4)
+    expect(page.locator(".elf-detail")).to_contain_text("40 % · rows <b>40</b> of 100")
+    drawn = "row => parseFloat(getComputedStyle(row, '::after').width) / row.clientWidth"
+    assert abs(row.evaluate(drawn) - 0.4) < 0.02
+    board.picture("progress")
+    button = page.locator(".elf-detail").get_by_role("button", name="Cancel").element_handle()
+    job = row.get_attribute("data-job")
+    tell = "({ job, words, share }) => harness.host.tell({ kind: 'moves', jobs: [{ job: Number(job), words, share }] })"
+    page.evaluate(tell, {"job": job, "words": "90 %", "share": 0.9})
+    expect(bar).to_have_js_property("value", 0.9)
+    assert button.evaluate("button => button.isConnected"), "what is under a pointer is not made anew"
+    page.evaluate(tell, {"job": job, "words": "nearly there", "share": None})
+    expect(page.locator(".elf-detail")).to_contain_text("nearly there")
+    expect(bar).to_have_count(0)
+    assert row.evaluate(drawn) == 0
+    page.evaluate("harness.host.tell({ kind: 'moves', jobs: [] })")
+    expect(page.locator(".elf-detail")).not_to_contain_text("nearly there")
+    expect(row).not_to_contain_text("nearly there")
+
+
 def test_what_destroys_asks_first(opened: Any) -> None:
     board = opened(12)
     board.step(6)

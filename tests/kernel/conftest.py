@@ -16,7 +16,8 @@ from elfbook.code.cells import read, span
 from elfbook.model import Dispatch, ElfUse, Piece, Revision, ValueRef
 from elfbook.tracing import values
 from elfbook.tracing.expr import freeze
-from elfbook.work.kernel import Kernel, text_of_display
+from elfbook.work.kernel import Kernel
+from elfbook.work.outputs import text_of_display
 from elfbook.work.parcels import build, plain_revision
 
 KEY = bytes(range(32))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from elfbook.model import INLINE_LIMIT
-from elfbook.work.kernel import text_of_display
+from elfbook.work.outputs import text_of_display
 
 
 async def test_results_come_back_in_order(desk, until) -> None:

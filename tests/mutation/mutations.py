@@ -176,21 +176,21 @@ MUTATIONS = (
     # ------------------------------------------------------------------ seals
     m(
         "A record's seal is checked before anything of it is used",
-        "wire.py",
+        "seals.py",
         "if hmac.compare_digest(self._of(body, subject, over), data[-RECORD_SEAL_BYTES:]):",
         "if data:",
         *SEALS,
     ),
     m(
         "A record's seal holds for its subject only",
-        "wire.py",
+        "seals.py",
         'made.update(f"{subject}\\n{over}\\n".encode())',
         'made.update(f"{over}\\n".encode())',
         *SEALS,
     ),
     m(
         "A record's seal holds for what it was written over only",
-        "wire.py",
+        "seals.py",
         'made.update(f"{subject}\\n{over}\\n".encode())',
         'made.update(f"{subject}\\n".encode())',
         *SEALS,
@@ -401,6 +401,20 @@ MUTATIONS = (
         "looked_at=asked)",
         "looked_at=time.monotonic())",
         "tests/simulation/test_races.py",
+    ),
+    m(
+        "Progress counts for the attempt that the log says is under way, and for no other",
+        "client/watched.py",
+        "            and jobs[job].held == report.claim\n",
+        "",
+        "tests/system/test_progress.py",
+    ),
+    m(
+        "Progress that is half written, or another job's, is none",
+        "work/replies.py",
+        " or zlib.crc32(body, zlib.crc32(left[:TOKEN_BYTES])) != checksum",
+        "",
+        "tests/test_replies.py",
     ),
     m(
         "In doubt nothing is stored about jobs of a lot",

@@ -12,10 +12,10 @@ from elfbook.facts import ClaimedTogether, EndedTogether, Paused, State, Success
 from elfbook.host.uptake import Uptake
 from elfbook.log.fold import fold, start, to_reopen
 from elfbook.model import Dispatch, Graph, JobSpec, Manifest, Origin, Policy, Settled, ValueRef
+from elfbook.seals import RECORD_SEAL_BYTES, RecordSeal
 from elfbook.store.beside import Beside
 from elfbook.store.messages import EXPECT, Entry
 from elfbook.store.mycelium import Mycelium
-from elfbook.wire import RECORD_SEAL_BYTES, RecordSeal
 from tests.simulation.test_races import RUN, claimed, dispatch, on_the_model, succeeded
 
 ELF = dispatch().elf

@@ -10,8 +10,9 @@ from elfbook.errors import Untrusted
 from elfbook.facts import ClaimedTogether, State, Succeeded
 from elfbook.model import ValueRef
 from elfbook.notebook.checks import examine
+from elfbook.seals import RECORD_SEAL_BYTES, RecordSeal
 from elfbook.store.messages import EXPECT
-from elfbook.wire import RECORD_SEAL_BYTES, RecordSeal, encode
+from elfbook.wire import encode
 
 
 async def works(book, flow: str) -> None:

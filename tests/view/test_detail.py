@@ -129,9 +129,16 @@ def test_what_is_shown_and_what_is_skipped_is_all_that_was_printed(texts: list[s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MOST_PRINTED", room)
         told = printed(3, outputs, start)
-    shown, whole = "".join(said.text for said in told.pieces), "".join(texts[start:])
+    whole = "".join(module.piece(output, 0).text for output in outputs[start:])
+    shown = "".join(said.text for said in told.pieces)
     assert len(shown) <= room and whole.endswith(shown) and told.skipped == len(whole) - len(shown)
     assert told.start + len(told.pieces) == len(texts) or not shown
+
+
+def test_a_line_that_is_written_over_is_told_as_it_ends() -> None:
+    texts = {"10 %\r50 %\r100 %\nok\r\n": "100 %\nok\n", "\r20 %\r30 %": "\r30 %", "a\rb\r\nc": "b\nc"}
+    for text, told in texts.items():
+        assert module.piece(Output(0, 1, "stderr", text), 0).text == told
 
 
 def test_displays_keep_their_bundle_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,14 @@ export class DetailPart implements Part {
   readonly head = h("div.elf-detail-head");
   private readonly time = h("span.elf-time");
   private readonly sections = new Map<string, { key: string; element: HTMLElement }>();
+  private readonly bar = h("progress", { "aria-label": "progress" });
+  private readonly words = h("span");
+  private readonly moved = h("p.elf-row", {}, this.bar, this.words);
   private detail: Detail | null = null;
   private job = -1;
 
   constructor(private readonly board: Board) {
-    this.element = h("section.elf-detail", { "aria-label": "job", tabindex: -1 }, this.head);
+    this.element = h("section.elf-detail", { "aria-label": "job", tabindex: -1 }, this.head, this.moved);
     this.element.hidden = true;
     for (const name of ["trace", "values", "attempts", "near", "source"]) {
       const element = h("div", { class: `elf-detail-${name}` });
@@ -57,6 +60,7 @@ export class DetailPart implements Part {
   update(): void {
     if (this.job < 0) return;
     this.updateHead();
+    this.updateProgress();
     const { detail } = this;
     if (!detail) return;
     const { lines, arguments: values, result, size: bytes, attempts, source, revision } = detail;
@@ -82,12 +86,12 @@ export class DetailPart implements Part {
     const state = run.perJob.state[job];
     // Ticks by itself: whatever else is in the head must not be made anew under a pointer.
     say(this.time, run.lasted(job, this.board.now()));
-    const said = [detail?.reason, detail?.called_at, detail?.progress, detail?.progress_words, run.can, run.reference];
+    const said = [detail?.reason, detail?.called_at, run.can, run.reference];
     const key = JSON.stringify([job, state, run.perJob.attempts[job], run.workerName(job), said]);
     if (this.head.dataset.key === key) return;
     this.head.dataset.key = key;
     const had = this.head.contains(focused(this.board.root));
-    this.head.replaceChildren(...[this.title(), this.facts(), this.progress()].filter((made) => made !== null));
+    this.head.replaceChildren(...[this.title(), this.facts()]);
     // A button with the focus is made anew with the rest of the head; the focus stays in the detail.
     if (had) this.element.focus({ preventScroll: true });
   }
@@ -117,7 +121,7 @@ export class DetailPart implements Part {
     return close;
   }
 
-  private facts(): Made {
+  private facts(): HTMLElement {
     const { board, detail, job } = this;
     const { run } = board;
     const parts = [
@@ -130,11 +134,14 @@ export class DetailPart implements Part {
     return h("div", {}, reason, h("p.elf-muted.elf-facts", {}, this.time, h("span", {}, parts.join(" · "))));
   }
 
-  private progress(): Made {
-    const { progress, progress_words: words } = this.detail ?? {};
-    if (progress === null || progress === undefined) return words ? h("p", {}, words) : null;
-    const bar = h("progress", { max: 1, value: progress, "aria-label": "progress" });
-    return h("p.elf-row", {}, bar, ` ${Math.round(progress * 100)} % ${words ?? ""}`);
+  /** Kept and changed in its place, as it moves several times a second. */
+  private updateProgress(): void {
+    const moved = this.board.run.movedOf(this.job);
+    this.moved.hidden = !moved;
+    const share = moved?.share ?? -1;
+    this.bar.hidden = share < 0;
+    this.bar.value = share;
+    say(this.words, moved?.words ?? "");
   }
 
   /** The edges of the graph in words: what a screen reader gets of them. */

@@ -158,7 +158,9 @@ export class JobList implements Part {
     say(row.label, run.label(job));
     const attempts = run.perJob.attempts[job];
     const worker = run.workerName(job);
-    say(row.worker, attempts > 1 ? `${worker}${worker ? ", " : ""}attempt ${attempts}` : worker);
+    const moved = run.movedOf(job);
+    say(row.worker, [moved?.words, worker, attempts > 1 && `attempt ${attempts}`].filter(Boolean).join(", "));
+    element.style.setProperty("--elf-share", String(moved?.share ?? 0));
     say(row.time, run.lasted(job, this.board.now()));
   }
 

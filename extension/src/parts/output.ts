@@ -2,7 +2,7 @@
 
 import { h, region } from "../dom";
 import type { Printed, Said } from "../messages";
-import { overwritten, pieces, type Ink } from "../run/ansi";
+import { pieces, type Ink } from "../run/ansi";
 import { count } from "../run/words";
 
 /** Characters that stay on the page; older ones give way. */
@@ -68,7 +68,7 @@ export class Output {
   }
 
   private print(stream: string, text: string): void {
-    const { pieces: shown, ink } = pieces(overwritten(text), this.ink[stream]);
+    const { pieces: shown, ink } = pieces(text, this.ink[stream]);
     this.ink[stream] = ink;
     this.characters += text.length;
     const last = this.log.lastElementChild as HTMLElement | null;

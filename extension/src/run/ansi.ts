@@ -18,7 +18,7 @@ export const PLAIN: Ink = { fg: -1, bold: false, faint: false, italic: false, un
 // Colours (CSI … m) are kept; every other sequence, and what moves a terminal's cursor, is dropped.
 const SEQUENCE = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])/g;
 // Direction marks can make a line read as something that it is not.
-const UNSEEN = /[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 function classesOf(ink: Ink): string {
   const names: string[] = [];
@@ -61,7 +61,7 @@ export function pieces(text: string, ink: Ink = PLAIN): { pieces: Piece[]; ink: 
   let now = ink;
   let from = 0;
   const add = (part: string) => {
-    const shown = part.replace(/\r\n/g, "\n").replace(UNSEEN, "");
+    const shown = part.replace(UNSEEN, "");
     if (shown) found.push({ text: shown, classes: classesOf(now) });
   };
   for (const match of text.matchAll(SEQUENCE)) {
@@ -71,11 +71,4 @@ export function pieces(text: string, ink: Ink = PLAIN): { pieces: Piece[]; ink: 
   }
   add(text.slice(from));
   return { pieces: found, ink: now };
-}
-
-/** What a line looks like after carriage returns have gone back over it: progress bars print so. */
-export function overwritten(text: string): string {
-  if (!text.includes("\r")) return text;
-  const lines = text.replace(/\r+\n/g, "\n").split("\n");
-  return lines.map((line) => line.split("\r").filter(Boolean).pop() ?? "").join("\n");
 }

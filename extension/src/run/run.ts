@@ -1,6 +1,6 @@
 // A run as the page knows it: a snapshot that patches keep current.
 
-import { STATES, type Group, type Head, type Patch, type Snapshot, type Task, type Verb } from "../messages";
+import { STATES, type Group, type Head, type Moved, type Patch, type Snapshot, type Task, type Verb } from "../messages";
 import { patchColumns, snapshotColumns, type Adjacency, type Bytes, type Columns, type Edges } from "./columns";
 import { DONE, FAILED, RUNNING, WAITING, duration } from "./words";
 
@@ -21,6 +21,8 @@ export class Run {
   readonly totals: Int32Array;
   /** Jobs whose state, worker or times have changed, and counts with every change: who draws compares it. */
   version = 0;
+  /** How far running jobs say that they are. */
+  moves: readonly Moved[] = [];
   private children: Adjacency | null = null;
 
   constructor(
@@ -65,6 +67,10 @@ export class Run {
     this.can = snapshot.can ?? [];
     this.version++;
     return true;
+  }
+
+  movedOf(job: number): Moved | undefined {
+    return this.moves.find((moved) => moved.job === job);
   }
 
   /** The jobs that have changed; null when a patch is missing before this one, or it is known already. */
