@@ -199,12 +199,11 @@ class Watched:
         Only what a worker says again and again is known, and only of the attempt that the log says is under
         way: nothing of one that has ended, and nothing any more when the worker is not heard for a while.
         """
-        now, jobs = time.monotonic(), self.state.jobs
+        jobs = self.state.jobs
         return {
             job: report.progress
-            for job, (report, heard_at) in sorted(self._reports.items())
+            for job, (report, _) in sorted(self._reports.items())
             if report.progress is not None
-            and now < heard_at + FORGOTTEN_S
             and jobs[job].state is State.RUNNING
             and jobs[job].held == report.claim
         }

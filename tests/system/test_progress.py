@@ -179,15 +179,21 @@ async def test_a_frozen_workers_progress_is_known_no_more(tree, client, book, fa
 
 async def test_what_others_say_of_a_job_is_not_believed(client, book, gates, until):
     """Anybody may write to the server: a job's claim has to be named, and what cannot be read does no harm."""
-    run = await book.submit("forged", lambda: book.names["Gate"]().task_pass(str(gates.folder), "held"))
+    gate, held, then = book.names["Gate"](), str(gates.folder), book.names["Sums"]()
+    run = await book.submit("forged", lambda: then.task_same(gate.task_pass(held, "held")))
     await until(gates.begun)
     await book.running(run, 0)
     claim, mycelium = run.state.jobs[0].held, client.mycelium
-    for report in (Report("forged.1", 0, claim + 1, Progress(1.0, 2.0)), Report("forged.1", 7, claim, Progress(1.0))):
-        await mycelium.report(report)
+    forged = [(0, claim + 1), (0, 0), (1, claim), (1, 0), (0, claim)]
+    for job, named in forged:
+        version = run.version
+        await mycelium.report(Report("forged.1", job, named, Progress(1.0, 2.0)))
+        await until(lambda version=version: run.version > version)
+        assert list(run.progress()) == ([0] if (job, named) == (0, claim) else [])
+    await mycelium.report(Report("forged.1", 7, claim, Progress(1.0)))
     await mycelium.link.publish(mycelium.names.progress("forged.1"), b"\x01no report")
     await mycelium.report(Report("forged.1", 0, claim, Progress(float("nan"), -1.0, "\x1b[2J<b>x</b>\nsecond")))
-    told = await until(lambda: progress(run))
+    told = await until(lambda: progress(run) != Progress(1.0, 2.0) and progress(run))
     assert told.share is None and str(told).endswith("<b>x</b>")
     gates.open()
     await book.settled(run)
