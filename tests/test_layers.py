@@ -37,7 +37,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
-        "view", "textform", "page", "report", "messages", "typescript",
+        "view", "textform", "page", "report", "messages", "panelmessages", "typescript",
         "arguments", "changing", "board", "detail",
     ),
     "store": (

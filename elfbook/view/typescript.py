@@ -1,5 +1,7 @@
 """The page's types from messages.py: `python -m elfbook.view.typescript > extension/src/messages.ts`.
 
+From panelmessages.py: `python -m elfbook.view.typescript panelmessages > extension/lab/panelmessages.ts`.
+
 A message is an interface with its `kind`, so that TypeScript tells messages apart by it. A field that
 has a default here is optional there, because whatever is as by default is not sent.
 """
@@ -12,18 +14,20 @@ import json
 import sys
 from collections.abc import Iterator
 
-from elfbook.view import messages
+from elfbook.view import messages, panelmessages
 
-HEAD = "// Made from elfbook/view/messages.py by `python -m elfbook.view.typescript`; do not edit."
+MADE = "// Made from elfbook/view/{}.py by `python -m elfbook.view.typescript{}`; do not edit."
+HEAD = MADE.format("messages", "")
+PANEL_HEAD = MADE.format("panelmessages", " panelmessages")
 PLAIN = {"str": "string", "int": "number", "float": "number", "bool": "boolean"}
-MARKERS = ("Told", "Asked")
+MARKERS = ("Told", "Asked", "News", "Wish")
 """Classes that only say which way a message goes; of each there is a union at the end of the file."""
 
 
-def typescript(source: str) -> str:
+def typescript(source: str, head: str = HEAD) -> str:
     """The declarations for the classes, literals and unions of a Python module, in its order."""
     body = ast.parse(source).body
-    parts = [HEAD]
+    parts = [head]
     for statement, after in zip(body, [*body[1:], None], strict=True):
         parts += declarations(statement, doc_of(after))
     return "\n\n".join(parts) + "\n"
@@ -32,6 +36,9 @@ def typescript(source: str) -> str:
 def declarations(statement: ast.stmt, doc: str) -> Iterator[str]:
     """What one statement becomes; most become nothing."""
     match statement:
+        case ast.ImportFrom(module="elfbook.view.messages", names=names):
+            taken = sorted((type_of(ast.Name(each.name)) for each in names), key=str.lower)
+            yield f'import type {{ {", ".join(taken)} }} from "../src/messages";'
         case ast.ClassDef(name=name) if name not in MARKERS:
             yield interface(statement)
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.Tuple(elts=[ast.Call(), *_] as rows)):
@@ -87,7 +94,7 @@ def type_of(node: ast.expr) -> str:
         case ast.Constant(value=None):
             return "null"
         case ast.Name(id=name):
-            return PLAIN.get(name, name)
+            return PLAIN.get(name, name.capitalize() if name.isupper() else name)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return f"{type_of(left)} | {type_of(right)}"
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
@@ -104,4 +111,6 @@ def type_of(node: ast.expr) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(typescript(inspect.getsource(messages)))
+    of_panel = sys.argv[1:] == ["panelmessages"]
+    made = inspect.getsource(panelmessages if of_panel else messages)
+    sys.stdout.write(typescript(made, PANEL_HEAD if of_panel else HEAD))

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from elfbook.view import messages
-from elfbook.view.typescript import type_of, typescript
+from elfbook.view import messages, panelmessages
+from elfbook.view.typescript import PANEL_HEAD, type_of, typescript
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -19,6 +19,12 @@ def test_the_committed_types_are_fresh() -> None:
     made = typescript(inspect.getsource(messages))
     told = "run  python -m elfbook.view.typescript > extension/src/messages.ts"
     assert (ROOT / "extension" / "src" / "messages.ts").read_text() == made, told
+
+
+def test_the_panels_committed_types_are_fresh() -> None:
+    made = typescript(inspect.getsource(panelmessages), PANEL_HEAD)
+    told = "run  python -m elfbook.view.typescript panelmessages > extension/lab/panelmessages.ts"
+    assert (ROOT / "extension" / "lab" / "panelmessages.ts").read_text() == made, told
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,7 @@ def test_the_committed_types_are_fresh() -> None:
         ("dict[str, str]", "Record<string, string>"),
         ('Literal["a", "b"]', '"a" | "b"'),
         ('Literal["a"]', '"a"'),
+        ("TOLD", "Told"),
     ],
 )
 def test_an_annotation_as_a_type(python: str, expected: str) -> None:
@@ -56,6 +63,13 @@ def test_a_table_of_structs_is_a_list_of_objects() -> None:
     made = typescript('KINDS: tuple[Kind, ...] = (\n    Kind(name="a", dash=()),\n    Kind(name="b", dash=(5, 4)),\n)\n"""All."""\n')
     rows = '  {"name": "a", "dash": []},\n  {"name": "b", "dash": [5, 4]},\n'
     assert made.endswith(f"/** All. */\nexport const KINDS: readonly Kind[] = [\n{rows}];\n")
+
+
+def test_every_message_of_the_panel_has_its_interface_with_its_kind() -> None:
+    made = typescript(inspect.getsource(panelmessages), PANEL_HEAD)
+    for cls in (*panelmessages.NEWS.__args__, *panelmessages.WISH.__args__):
+        tag = msgspec.inspect.type_info(cls).tag
+        assert f'export interface {cls.__name__} {{\n  kind: "{tag}";\n' in made
 
 
 def test_a_field_with_a_default_may_be_missing() -> None:
