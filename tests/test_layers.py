@@ -37,7 +37,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     ),
     "view": (
         "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
-        "view", "textform", "page", "report", "messages", "panelmessages", "typescript",
+        "view", "acted", "textform", "page", "report", "messages", "panelmessages", "typescript", "overview",
         "arguments", "changing", "board", "detail",
     ),
     "store": (
@@ -54,12 +54,15 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "snapshots", "uptake", "scheduler", "schedulerprocess", "children", "ledger", "withheld", "storekeeper", "serving", "host",
     ),
     "client": (
-        "local", "portal", "outward", "ear", "watched", "lines", "pausing", "client",
+        "local", "portal", "outward", "ear", "watched", "talk", "lines", "pausing", "client", "runlist",
     ),
     "notebook": (
         "traces", "body", "grammar", "policies", "ipython", "naming", "pages", "roster", "strays", "texts",
-        "vocabulary", "checks", "connection", "helppages", "jobs", "live", "acts", "board", "talk", "boardpage",
+        "vocabulary", "checks", "connection", "helppages", "jobs", "live", "acts", "board", "boardpage",
         "runs", "notebook", "revive", "verbs", "pausing", "flows",
+    ),
+    "server": (
+        "frames", "doing", "boards", "desk", "door", "extension",
     ),
 }
 LAYERS: dict[str, tuple[str, ...]] = {
@@ -79,9 +82,11 @@ OWNERS: dict[str, set[str]] = {
     "graphviz": {"view.drawing"},
     "ipykernel": {"work.shim"},
     "jupyter_client": {"work.kernel"},
+    "jupyter_server": {"server.door"},
     "nats": {"store.link"},
     "numpy": {"tracing.plain"},
     "platformdirs": {"store.place"},
+    "tornado": {"server.door"},
 }
 # No outside system but the way types are written down here, so every file may use it.
 EVERYONES = {"msgspec"}
@@ -90,7 +95,7 @@ EVERYONES = {"msgspec"}
 DISTRIBUTIONS = {"IPython": "ipython", "jupyter_client": "jupyter-client", "nats": "nats-py"}
 
 # Imported only if the user's own environment has them.
-OPTIONAL = {"numpy", "matplotlib"}
+OPTIONAL = {"numpy", "matplotlib", "jupyter_server", "tornado"}
 
 # An import that may point up, and why.
 UPWARD = {("work.fence", "__init__"): "run inside kernels: takes elfbook where the kernel's environment has it"}

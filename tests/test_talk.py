@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from elfbook.client.talk import SILENT_S, WINDOW, Talk, census
 from elfbook.client.watched import Watched
 from elfbook.facts import Claimed, Paused, Stored, Succeeded
 from elfbook.log.fold import fold, start
 from elfbook.model import Beat, ElfUse, Graph, JobSpec, Manifest, Output, Situation
 from elfbook.notebook.connection import BEHIND, Connection
-from elfbook.notebook.talk import SILENT_S, WINDOW, Talk, census
 from elfbook.progress import Progress
 from elfbook.store.place import Place
 from elfbook.view.detail import Code

@@ -59,13 +59,17 @@ class Client:
     _tasks: list[asyncio.Task] = field(default_factory=list)
     _in_doubt: set[str] = field(default_factory=set)
     """Nonces of submissions of which nobody could say whether they were stored."""
+    onlooker: bool = False
+    """True for one that keeps no host alive and starts none again: it is there to look."""
 
     @classmethod
-    async def open(cls, place: Place) -> Client:
+    async def open(cls, place: Place, *, onlooker: bool = False) -> Client:
         """Connected; MyceliumUnreachable with what to do when nothing answers."""
-        mycelium = await Mycelium.at(place, "elfbook notebook")
-        client = cls(place, mycelium)
-        client._tasks = [asyncio.create_task(client._beat()), asyncio.create_task(client._mind_host())]
+        mycelium = await Mycelium.at(place, f"elfbook {'onlooker' if onlooker else 'notebook'}")
+        client = cls(place, mycelium, onlooker=onlooker)
+        client._tasks = [asyncio.create_task(client._beat())]
+        if not onlooker:
+            client._tasks.append(asyncio.create_task(client._mind_host()))
         return client
 
     @property
@@ -92,8 +96,9 @@ class Client:
 
     async def _beat(self) -> None:
         while True:
-            with contextlib.suppress(Unanswered):
-                await self.mycelium.link.publish(self.mycelium.names.client_beat)
+            if not self.onlooker:
+                with contextlib.suppress(Unanswered):
+                    await self.mycelium.link.publish(self.mycelium.names.client_beat)
             await self._close_ears(IDLE_S)
             await asyncio.sleep(BEAT_S)
 

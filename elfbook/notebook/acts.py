@@ -6,10 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from elfbook.errors import ElfbookError
-from elfbook.facts import State
+from elfbook.view import acted
 from elfbook.view.messages import Act, Answer
-from elfbook.view.view import title_of
-from elfbook.words import plural
 
 if TYPE_CHECKING:
     from elfbook.notebook.runs import Run
@@ -22,7 +20,7 @@ def answer(run: Run, act: Act) -> Answer:
     try:
         return Answer(act.id, done(run, act), ok=True)
     except ElfbookError as error:
-        return Answer(act.id, f"{error}. {error.hint}".strip() if error.hint else str(error), ok=False)
+        return Answer(act.id, acted.in_words(error), ok=False)
     except Exception as error:
         # Code of the user's cells is read for a retry; what it raises belongs to whoever clicked.
         log.exception("%s of flow %s, asked by its board, failed", act.verb, run.flow)
@@ -47,33 +45,20 @@ def done(run: Run, act: Act) -> str:
 
 
 def cancelled(run: Run, number: int) -> str:
-    """`cancelled 3 jobs of flow party; what was done is kept`."""
-    if not number:
-        return f"nothing to cancel: {title_of(run.flow, run.state)}"
-    return f"cancelled {plural(number, 'job')} of flow {run.flow}; what was done is kept"
+    """So many of its jobs were cancelled."""
+    return acted.cancelled(run.flow, run.state, number)
 
 
 def reopened(run: Run, number: int) -> str:
-    """`2 jobs of flow party run again`."""
-    if not number:
-        return f"nothing to retry: {title_of(run.flow, run.state)}"
-    said = f"{plural(number, 'job')} of flow {run.flow} {'runs' if number == 1 else 'run'} again"
-    return f"{said} once it goes on:  %elf resume {run.flow}" if run.state.paused else said
+    """So many of its jobs wait to run again."""
+    return acted.reopened(run.flow, run.state, number, run.reference)
 
 
 def paused(run: Run, changed: bool) -> str:
-    """`paused flow party: 2 jobs that have begun go on; resume it with  %elf resume party`."""
-    if run.settled:
-        return f"nothing to pause: {title_of(run.flow, run.state)}"
-    running = run.state.counts[State.RUNNING]
-    verbs = "has begun goes on" if running == 1 else "have begun go on"
-    begun = f": {plural(running, 'job')} that {verbs}" if running else ""
-    first = f"paused flow {run.flow}" if changed else f"flow {run.flow} is paused already"
-    return f"{first}{begun}.  %elf resume {run.reference}  lets it go on"
+    """It rests."""
+    return acted.paused(run.flow, run.state, changed, run.reference)
 
 
 def resumed(run: Run, changed: bool) -> str:
-    """`flow party goes on`."""
-    if not changed:
-        return f"not paused: {title_of(run.flow, run.state)}"
-    return f"flow {run.flow} " + ("is not paused any more" if run.settled else "goes on")
+    """It goes on."""
+    return acted.resumed(run.flow, run.state, changed)

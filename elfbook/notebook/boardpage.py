@@ -19,12 +19,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from elfbook.client.talk import Talk, census
 from elfbook.facts import State
 from elfbook.notebook import acts, board, pages
 from elfbook.notebook.connection import BEHIND
 from elfbook.notebook.ipython import Spot
 from elfbook.notebook.live import CENSUS_EVERY_S, LAST_WORDS_S, LivePage
-from elfbook.notebook.talk import Talk, census
 from elfbook.view.detail import Code
 from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Settled, Snapshot, Verb, Want
 from elfbook.view.view import Known

@@ -27,7 +27,8 @@ from elfbook.notebook.texts import below_home
 from elfbook.notebook.traces import shown_as
 from elfbook.store.place import Place
 from elfbook.version import __version__
-from elfbook.words import GLYPHS, PAUSED_GLYPH, count, duration, listing, plural
+from elfbook.view.overview import counts_words
+from elfbook.words import GLYPHS, PAUSED_GLYPH, duration, listing, plural
 
 WORKERS = 2
 """How many `%elf up` starts when it is not told."""
@@ -257,13 +258,6 @@ def run_glyph(counts: dict[str, int]) -> str:
         if counts.get(state):
             return GLYPHS[State.RUNNING if state is State.WAITING else state]
     return GLYPHS[State.DONE]
-
-
-def counts_words(counts: dict[str, int], total: int) -> str:
-    """`4 of 6 done, 1 failed, 1 skipped`."""
-    done = f"{count(counts.get(State.DONE, 0))} of {count(total)} done"
-    others = (State.FAILED, State.SKIPPED, State.CANCELLED, State.RUNNING)
-    return ", ".join([done, *(f"{count(counts[state])} {state}" for state in others if counts.get(state))])
 
 
 def find(text: str, *, notebook: Notebook | None = None) -> Any:

@@ -91,8 +91,6 @@ class Elf(Struct, frozen=True):
     tasks: tuple[ElfTask, ...]
     doc: str = ""
     """All that the class says of itself."""
-    instances: tuple[str, ...] = ()
-    """Names of those of its instances that workers hold now."""
 
 
 class RunLine(Struct, frozen=True):

@@ -63,8 +63,6 @@ export interface Elf {
   tasks: ElfTask[];
   /** All that the class says of itself. */
   doc?: string;
-  /** Names of those of its instances that workers hold now. */
-  instances?: string[];
 }
 
 /** A run in a list. */

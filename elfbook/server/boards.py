@@ -1,0 +1,190 @@
+"""A run's boards in one page, told of it by the server; the talk is that of a notebook's boards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from elfbook.client.client import Client
+from elfbook.client.talk import Talk, census
+from elfbook.client.watched import Watched
+from elfbook.errors import ElfbookError, MyceliumUnreachable
+from elfbook.model import Beat, Situation
+from elfbook.notebook.board import asset
+from elfbook.server.doing import done, run_named
+from elfbook.view.acted import in_words
+from elfbook.view.detail import Code
+from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Verb, Want
+from elfbook.view.view import Known
+
+log = logging.getLogger("elfbook")
+
+EVERY_S = 0.1
+"""What changes within this time is one message."""
+ALIVE_S = 2.0
+CAN: tuple[Verb, ...] = ("retry", "cancel", "pause", "resume")
+AWAY = "the mycelium does not answer; this view goes on once it answers again"
+
+
+class Seen(Protocol):
+    """What a board has to know of the mycelium besides its run."""
+
+    client: Client | None
+    """None while there is no connection."""
+    beats: Sequence[Beat]
+    situation: Situation | None
+    looked: int
+    """Grows with every look at workers and situation."""
+
+
+class PanelBoard:
+    """One run's boards in one page; lives while there is a view of it."""
+
+    def __init__(
+        self,
+        run: str,
+        seen: Seen,
+        say: Callable[[TOLD, Sequence[bytes]], None],
+        refuse: Callable[[str], None],
+    ) -> None:
+        self.run = run
+        self._seen, self._say_on, self._refuse = seen, say, refuse
+        self._talk: Talk | None = None
+        self._inbox: asyncio.Queue[ASKED] = asyncio.Queue()
+        self._said_at = 0.0
+        self._looked = -1
+        self._lost = False
+        """True when boards have been told that nobody answers."""
+        self._acts: set[asyncio.Task] = set()
+        self._task = asyncio.create_task(self._keep_current())
+
+    @property
+    def over(self) -> bool:
+        """True when nobody looks any more."""
+        return self._task.done()
+
+    def hear(self, asked: ASKED) -> None:
+        """Takes what a board of the page says."""
+        self._inbox.put_nowait(asked)
+
+    async def close(self) -> None:
+        """Nothing is told any more. What was begun is done all the same."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    # ------------------------------------------------------------------ its own task
+
+    async def _keep_current(self) -> None:
+        try:
+            while self._talk is None or self._talk.views or not self._inbox.empty():
+                await self._turn()
+        except ElfbookError as error:
+            self._refuse(in_words(error))
+        except Exception as error:
+            log.exception("the board of run %s is no longer kept current", self.run)
+            self._refuse(f"This board has failed: {type(error).__name__}: {error}")
+        finally:
+            if self._talk is not None:
+                self._talk.leave()
+
+    async def _turn(self) -> None:
+        """What was asked is heard, what has changed is told; takes about a tenth of a second."""
+        talk = await self._present_talk()
+        if talk is None:
+            await asyncio.sleep(EVERY_S)
+        else:
+            await self._take(talk)
+            talk.forget_silent(time.monotonic())
+            self._look_around(talk)
+            self._tell(talk)
+        if time.monotonic() > self._said_at + ALIVE_S:
+            self._say(Alive())
+
+    async def _take(self, talk: Talk) -> None:
+        """Hears everything that has been asked, and waits a while for something to be."""
+        with contextlib.suppress(TimeoutError):
+            asked = await asyncio.wait_for(self._inbox.get(), EVERY_S)
+            self._hear_one(talk, asked)
+        while not self._inbox.empty():
+            self._hear_one(talk, self._inbox.get_nowait())
+
+    def _hear_one(self, talk: Talk, asked: ASKED) -> None:
+        match asked:
+            case Act():
+                task = asyncio.create_task(self._do(talk, asked))
+                self._acts.add(task)
+                task.add_done_callback(self._acts.discard)
+            case Want(name=name):
+                self._say(Asset(name), [asset(name)])
+            case _:
+                talk.hear(asked, time.monotonic())
+
+    async def _do(self, talk: Talk, act: Act) -> None:
+        client = self._seen.client
+        try:
+            if client is None:
+                self._say(Answer(act.id, f"nothing was done: {AWAY}", ok=False))
+                return
+            self._say(Answer(act.id, await done(client, act.verb, talk.watched, act.jobs, act.why), ok=True))
+        except ElfbookError as error:
+            self._say(Answer(act.id, in_words(error), ok=False))
+        except Exception as error:
+            log.exception("%s of run %s, asked by its board, failed", act.verb, self.run)
+            self._say(Answer(act.id, f"{type(error).__name__}: {error}", ok=False))
+
+    # ------------------------------------------------------------------ telling
+
+    def _tell(self, talk: Talk) -> None:
+        away = self._seen.client is None
+        error = talk.watched.error
+        lost = AWAY if away else f"this view has lost its run: {error}" if error is not None else ""
+        if bool(lost) != self._lost:
+            self._lost = bool(lost)
+            talk.look_again()
+        if talk.is_due:
+            for message, buffers in talk.step(lost):
+                self._say(message, buffers)
+
+    def _say(self, message: TOLD, buffers: Sequence[bytes] = ()) -> None:
+        self._said_at = time.monotonic()
+        self._say_on(message, buffers)
+
+    async def _present_talk(self) -> Talk | None:
+        """The talk about the run as it is followed now; the one before while nothing answers."""
+        client, before = self._seen.client, self._talk
+        if client is None or (before is not None and before.watched.mycelium is client.mycelium):
+            return before
+        try:
+            watched = await run_named(client, self.run)
+        except MyceliumUnreachable:
+            return before
+        self._talk = Talk(watched, lambda: self._known(watched), lambda: code_of(watched), CAN)
+        if before is not None:
+            before.leave()
+            self._talk.take_over(before)
+        return self._talk
+
+    def _known(self, watched: Watched) -> Known:
+        seen = self._seen
+        durability = watched.mycelium.durability
+        return Known(
+            durability=durability, workers=len(seen.beats), situation=seen.situation, now=time.time()
+        )
+
+    def _look_around(self, talk: Talk) -> None:
+        """What others have found out about workers is told where somebody looks at that."""
+        if self._looked != self._seen.looked:
+            self._looked = self._seen.looked
+            talk.look_again()
+            if talk.counts:
+                self._say(census(self._seen.beats))
+
+
+def code_of(watched: Watched) -> Code:
+    """The code of the run, and the cell that its flow stands in."""
+    origin = watched.manifest.origin
+    return Code(watched.revisions, {origin.cell: origin.cell_id})
