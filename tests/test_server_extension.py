@@ -26,6 +26,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 import elfbook.server
 from elfbook.host import hostfile
+from elfbook.notebook.board import asset
 from elfbook.server import desk as desks
 from elfbook.server.desk import Desk
 from elfbook.store.place import Place
@@ -280,6 +281,11 @@ def test_the_address_as_a_page_says_whether_it_is_there(server: Server) -> None:
     assert status("elfbook/socket", **login) == 400
     assert status("elfbook/socket") == 403
     assert status("elfbook/nothing", **login) == 404
+    assert status("elfbook/files/board.js") == 403 and status("elfbook/files/canvas.py", **login) == 404
+    for name in ("board.js", "board.css"):
+        request = urllib.request.Request(f"{server.url}/elfbook/files/{name}", headers=login)
+        with urllib.request.urlopen(request) as reply:
+            assert reply.read() == asset(name) and len(asset(name)) > 5000
 
 
 # ------------------------------------------------------------------ no mycelium
@@ -468,14 +474,14 @@ async def test_the_mycelium_goes_and_comes_back(
     await seen(panel, lambda: panel.heard(Snapshot))
     await asyncio.to_thread(hostfile.stop, state)
     await seen(panel, lambda: panel.overview.reach == "none")
-    await seen(panel, lambda: panel.board.head.lost)
+    await seen(panel, lambda: panel.heard(messages.Alive))
     await panel.ask_board("play.1", Act(9, "retry"))
     await seen(panel, lambda: panel.heard(Answer))
     assert not panel.heard(Answer)[0].ok and "nothing was done" in panel.heard(Answer)[0].words
     assert hostfile.find(state) is None, "looking has started a host"
     assert (await panel.ask(lambda number: Up(number, 1))).ok
     await seen(panel, lambda: panel.overview.reach == "connected" and panel.line("play.1"))
-    await seen(panel, lambda: not panel.board.head.lost and len(panel.heard(Snapshot)) > 1)
+    await seen(panel, lambda: len(panel.heard(Snapshot)) > 1)
 
 
 async def test_the_jupyter_server_dies_and_comes_back(

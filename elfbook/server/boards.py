@@ -27,7 +27,9 @@ EVERY_S = 0.1
 """What changes within this time is one message."""
 ALIVE_S = 2.0
 CAN: tuple[Verb, ...] = ("retry", "cancel", "pause", "resume")
-AWAY = "the mycelium does not answer; this view goes on once it answers again"
+AWAY = "nothing was done: the mycelium does not answer. See  %elf doctor"
+AGAIN_S = 1.0
+"""Between two tries to follow a run again."""
 
 
 class Seen(Protocol):
@@ -57,8 +59,7 @@ class PanelBoard:
         self._inbox: asyncio.Queue[ASKED] = asyncio.Queue()
         self._said_at = 0.0
         self._looked = -1
-        self._lost = False
-        """True when boards have been told that nobody answers."""
+        self._tried_at = 0.0
         self._acts: set[asyncio.Task] = set()
         self._task = asyncio.create_task(self._keep_current())
 
@@ -127,7 +128,7 @@ class PanelBoard:
         client = self._seen.client
         try:
             if client is None:
-                self._say(Answer(act.id, f"nothing was done: {AWAY}", ok=False))
+                self._say(Answer(act.id, AWAY, ok=False))
                 return
             self._say(Answer(act.id, await done(client, act.verb, talk.watched, act.jobs, act.why), ok=True))
         except ElfbookError as error:
@@ -139,14 +140,9 @@ class PanelBoard:
     # ------------------------------------------------------------------ telling
 
     def _tell(self, talk: Talk) -> None:
-        away = self._seen.client is None
-        error = talk.watched.error
-        lost = AWAY if away else f"this view has lost its run: {error}" if error is not None else ""
-        if bool(lost) != self._lost:
-            self._lost = bool(lost)
-            talk.look_again()
-        if talk.is_due:
-            for message, buffers in talk.step(lost):
+        # Who is away the page says itself: it knows of the overview, and of this server.
+        if talk.is_due and self._seen.client is not None:
+            for message, buffers in talk.step():
                 self._say(message, buffers)
 
     def _say(self, message: TOLD, buffers: Sequence[bytes] = ()) -> None:
@@ -156,11 +152,17 @@ class PanelBoard:
     async def _present_talk(self) -> Talk | None:
         """The talk about the run as it is followed now; the one before while nothing answers."""
         client, before = self._seen.client, self._talk
-        if client is None or (before is not None and before.watched.mycelium is client.mycelium):
+        now = time.monotonic()
+        if client is None or (before is not None and is_followed(before.watched, client)):
             return before
+        if now < self._tried_at + AGAIN_S:
+            return before
+        self._tried_at = now
         try:
             watched = await run_named(client, self.run)
         except MyceliumUnreachable:
+            return before
+        if before is not None and before.watched is watched:
             return before
         self._talk = Talk(watched, lambda: self._known(watched), lambda: code_of(watched), CAN)
         if before is not None:
@@ -182,6 +184,11 @@ class PanelBoard:
             talk.look_again()
             if talk.counts:
                 self._say(census(self._seen.beats))
+
+
+def is_followed(watched: Watched, client: Client) -> bool:
+    """True while the client hears of the run, or need not any more."""
+    return watched.mycelium is client.mycelium and watched.error is None
 
 
 def code_of(watched: Watched) -> Code:

@@ -232,9 +232,10 @@ class Desk:
             self._why = ("connected", "", "")
 
     def _away(self, error: Exception | None) -> tuple[Reach, str, str]:
+        step = "" if self.place.url else STEP
         if error is None:
-            return "away", "The server does not answer any more.", STEP
-        return "away", str(error), getattr(error, "hint", "") or STEP
+            return "away", "The server does not answer any more.", step
+        return "away", in_words(error) if isinstance(error, ElfbookError) else str(error), step
 
     async def _look(self, client: Client) -> None:
         """Everything that changes by itself is known as it is now."""

@@ -49,11 +49,10 @@ async def retried(client: Client, watched: Watched, jobs: list[int]) -> str:
     """Failed and skipped jobs wait again, with the code that the run has stored: no cell is known here."""
     reopened = to_reopen(watched.state, jobs or None)
     number = await client.reopen(watched, reopened) if reopened else 0
-    flow = watched.manifest.flow
-    words = acted.reopened(flow, watched.state, number)
+    words = acted.reopened(watched.manifest.flow, watched.state, number)
     if not number:
         return words
-    return f"{words} with the code that the run has; %elf retry {flow}  takes that of the notebook"
+    return f"{words} with the code that the run has;  %elf retry {watched.run}  takes that of its notebook"
 
 
 async def started(place: Place, workers: int) -> str:

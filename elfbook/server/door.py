@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
-from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from jupyter_server.utils import ensure_async, url_path_join
-from tornado.web import HTTPError
+from tornado.web import HTTPError, authenticated
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from elfbook.client.portal import PORTAL
+from elfbook.notebook.board import asset
 from elfbook.server.desk import Desk, Page
 from elfbook.store.place import Place
 from elfbook.view.panelmessages import WISH
 
 log = logging.getLogger("elfbook")
 
-PATH = ("elfbook", "socket")
+SOCKET = ("elfbook", "socket")
+FILES = ("elfbook", "files")
+TYPES = {"board.js": "text/javascript", "board.css": "text/css"}
+"""What a page needs before it can draw a board; the rest comes through the socket."""
 FORBIDDEN = 403
 DECODER = msgspec.json.Decoder(WISH)
 
@@ -60,7 +67,7 @@ class Door(WebSocketMixin, WebSocketHandler, JupyterHandler):
         super().open(*args, **named)
         loop = asyncio.get_running_loop()
         self._page = Page(lambda data: loop.call_soon_threadsafe(self._say, data))
-        PORTAL.start(self._desks.join, self._page)
+        begin(self._desks.join, self._page)
 
     def on_message(self, message: str | bytes) -> None:
         """Hands on what the page asks for; what is no such thing is left out, with a warning."""
@@ -69,14 +76,14 @@ class Door(WebSocketMixin, WebSocketHandler, JupyterHandler):
         except msgspec.DecodeError as error:
             log.warning("a panel asked for something that is not known here: %s", error)
             return
-        PORTAL.start(self._desks.hear, self._page, wish)
+        begin(self._desks.hear, self._page, wish)
 
     def on_close(self) -> None:
         """The page is gone."""
         super().on_close()
         page, self._page = self._page, None
         if page is not None:
-            PORTAL.start(self._desks.leave, page)
+            begin(self._desks.leave, page)
 
     def _say(self, data: str | bytes) -> None:
         if self._page is None:
@@ -86,6 +93,15 @@ class Door(WebSocketMixin, WebSocketHandler, JupyterHandler):
         except WebSocketClosedError:
             return  # `on_close` is on its way
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+class Files(APIHandler):
+    """The program that draws boards, as a notebook's widget has it."""
+
+    @authenticated
+    def get(self, name: str) -> None:
+        """The file's text."""
+        self.finish(asset(name), set_content_type=f"{TYPES[name]}; charset=utf-8")
 
 
 class Desks:
@@ -111,7 +127,21 @@ class Desks:
             await self._desk.leave(page)
 
 
+def begin(make: Callable[..., Awaitable[None]], *args: object) -> None:
+    """The coroutine runs on elfbook's own loop; what it raises is in the server's log."""
+    PORTAL.start(make, *args).add_done_callback(note)
+
+
+def note(future: Future[None]) -> None:
+    """An error that nobody waits for."""
+    if not future.cancelled() and (error := future.exception()) is not None:
+        log.error("a panel was not served", exc_info=error)
+
+
 def add_to(web_app: Any) -> None:
-    """The address answers on this server from now on."""
-    address = url_path_join(web_app.settings["base_url"], *PATH)
-    web_app.add_handlers(".*$", [(address, Door, {"desks": Desks(Place.default())})])
+    """The addresses answer on this server from now on."""
+    base_url = web_app.settings["base_url"]
+    names = "|".join(map(re.escape, TYPES))
+    files = url_path_join(base_url, *FILES, f"({names})")
+    socket = url_path_join(base_url, *SOCKET)
+    web_app.add_handlers(".*$", [(socket, Door, {"desks": Desks(Place.default())}), (files, Files)])

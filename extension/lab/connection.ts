@@ -4,6 +4,7 @@
 import type { Host } from "../src/host";
 import type { Asked, Told } from "../src/messages";
 import type { Bytes } from "../src/run/columns";
+import { draw } from "./drawing";
 import type { Do, FromBoard, News, Older, Overview, Reply, Up, Wish } from "./panelmessages";
 
 /** As much of JupyterLab's ServerConnection.ISettings as is used: `app.serviceManager.serverSettings`. */
@@ -26,6 +27,8 @@ export type Standing = "connecting" | "open" | "away" | "absent";
 /** What can be asked for; the id of its answer is given here. */
 export type Order = Omit<Do, "id"> | Omit<Up, "id">;
 
+type FileName = Parameters<Host["asset"]>[0];
+
 export interface BoardHost extends Host {
   /** Calls with words for people when there is no board of that run to be had. */
   onRefused(tell: (words: string) => void): void;
@@ -45,12 +48,19 @@ export interface Connection {
   act(order: Order): Promise<Reply>;
   /** The runs before that one, fifty at most; a Reply says why there are none to be had. */
   older(before: string): Promise<Older | Reply>;
-  /** For `createView(element, host)` of ../src/view; `run` as in RunLine.run. */
-  openBoard(run: string, reveal?: (cellId: string) => void): BoardHost;
+  /** Tries now, whatever it is waiting for; does nothing while it is open. */
+  again(): void;
+  /** What a board of that run says and hears; `run` as in RunLine.run. */
+  openBoard(run: string): BoardHost;
+  /** Draws the run's board in the element, as in a notebook, and goes on when it can; returns what ends it. */
+  drawBoard(element: HTMLElement, run: string): () => void;
+  /** The text of one of the board's own files: `board.js`, `board.css`. */
+  file(name: string): Promise<string>;
   dispose(): void;
 }
 
 const PATH = "elfbook/socket";
+const FILES = "elfbook/files";
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const LOST = "The Jupyter server was lost before it answered: look at what holds now before you ask again.";
@@ -75,7 +85,7 @@ class Socket implements Connection {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private over = false;
   private readonly seen = () => this.tellSeen();
-  private readonly hurry = () => this.soon();
+  private readonly hurry = () => this.again();
 
   constructor(private readonly settings: ServerSettings) {
     document.addEventListener("visibilitychange", this.seen);
@@ -97,10 +107,27 @@ class Socket implements Connection {
     return this.ask((id) => ({ kind: "more", id, before }));
   }
 
-  openBoard(run: string, reveal?: (cellId: string) => void): BoardHost {
-    const board = new Board(run, (wish) => this.send(wish), () => this.boards.delete(board), reveal);
+  openBoard(run: string): BoardHost {
+    const board = new Board(run, (wish) => this.send(wish), () => this.boards.delete(board));
     this.boards.add(board);
     return board;
+  }
+
+  drawBoard(element: HTMLElement, run: string): () => void {
+    return draw(this, element, run);
+  }
+
+  async file(name: string): Promise<string> {
+    const reply = await this.get(`${FILES}/${name}`);
+    if (!reply.ok) throw new Error(`the Jupyter server gives no ${name} (${reply.status})`);
+    return reply.text();
+  }
+
+  again(): void {
+    if (this.over || this.socket) return;
+    clearTimeout(this.timer);
+    this.waitMs = FIRST_WAIT_MS;
+    this.begin();
   }
 
   dispose(): void {
@@ -137,7 +164,7 @@ class Socket implements Connection {
     if (this.over) return;
     const { settings } = this;
     const query = settings.appendToken && settings.token ? `?token=${encodeURIComponent(settings.token)}` : "";
-    const socket = new (settings.WebSocket ?? WebSocket)(`${joined(settings.wsUrl)}${query}`);
+    const socket = new (settings.WebSocket ?? WebSocket)(`${joined(settings.wsUrl, PATH)}${query}`);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.opened();
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => this.hear(data);
@@ -159,32 +186,31 @@ class Socket implements Connection {
     this.forsake();
     if (before === "open") this.stand("connecting", NOT_THERE);
     else void this.find();
+    clearTimeout(this.timer);
     this.timer = setTimeout(() => this.begin(), this.waitMs);
     this.waitMs = Math.min(this.waitMs * 2, LONGEST_WAIT_MS);
   }
 
-  private soon(): void {
-    if (this.over || this.socket) return;
-    clearTimeout(this.timer);
-    this.waitMs = FIRST_WAIT_MS;
-    this.begin();
-  }
-
   /** A WebSocket does not say why it was refused; the same address does when it is asked for as a page. */
   private async find(): Promise<void> {
-    const { token, init } = this.settings;
-    const headers = token ? { Authorization: `token ${token}` } : undefined;
     let status = 0;
     try {
-      const ask = this.settings.fetch ?? fetch;
-      status = (await ask(joined(this.settings.baseUrl), { ...init, cache: "no-store", ...(headers ? { headers } : {}) })).status;
+      status = (await this.get(PATH)).status;
     } catch {
       // Then nobody is there at all.
     }
     if (this.over || this.standing === "open") return;
+    // What is missing does not come by itself, and each try would be a line in the browser's console.
+    if ([401, 403, 404].includes(status)) clearTimeout(this.timer);
     if (status === 404) this.stand("absent", "The Jupyter server runs without elfbook's extension: see  jupyter server extension list");
     else if (status === 401 || status === 403) this.stand("absent", "You are not logged in to this Jupyter server any more: load the page again.");
     else this.stand("away", NOT_THERE);
+  }
+
+  private get(path: string): Promise<Response> {
+    const { token, init, baseUrl } = this.settings;
+    const headers = token ? { headers: { Authorization: `token ${token}` } } : {};
+    return (this.settings.fetch ?? fetch)(joined(baseUrl, path), { ...init, cache: "no-store", ...headers });
   }
 
   /** Nobody will answer what was asked. */
@@ -207,7 +233,7 @@ class Socket implements Connection {
 
   /** While nobody sees the page the server need not look anything up for it. */
   private tellSeen(): void {
-    if (!document.hidden) this.soon();
+    if (!document.hidden) this.again();
     this.send({ kind: "look", on: !document.hidden });
   }
 
@@ -234,8 +260,8 @@ class Socket implements Connection {
   }
 }
 
-function joined(base: string): string {
-  return `${base.replace(/\/$/, "")}/${PATH}`;
+function joined(base: string, path: string): string {
+  return `${base.replace(/\/$/, "")}/${path}`;
 }
 
 /** A message and its buffers, as elfbook/view/panelmessages.py describes them. */
@@ -253,19 +279,20 @@ class Board implements BoardHost {
   private readonly listeners = new Set<Tell>();
   private readonly views = new Set<string>();
   private tellRefused: (words: string) => void = () => undefined;
-  /** Files that were asked for: asked again when the server comes back. */
-  private readonly wants = new Map<Asked, (bytes: ArrayBuffer) => void>();
+  /** Files that have been asked for and have not come: asked for again when the server comes back. */
+  private readonly wants = new Set<FileName>();
+  private readonly files = new Map<FileName, ((bytes: ArrayBuffer) => void)[]>();
 
   constructor(
     readonly run: string,
     private readonly post: (wish: Wish) => boolean,
     private readonly gone: () => void,
-    readonly reveal?: (cellId: string) => void,
   ) {}
 
   send(message: Asked): void {
     if (message.kind === "hello") this.views.add(message.view);
     if (message.kind === "bye") this.views.delete(message.view);
+    if (message.kind === "want") this.wants.add(message.name);
     const sent = this.post({ kind: "to_board", run: this.run, message });
     if (!sent && message.kind === "act") this.hear({ kind: "answer", id: message.id, words: NOT_THERE, ok: false }, []);
   }
@@ -275,19 +302,18 @@ class Board implements BoardHost {
     return () => this.listeners.delete(tell);
   }
 
-  asset(name: "graphviz.js"): Promise<ArrayBuffer> {
+  asset(name: FileName): Promise<ArrayBuffer> {
     return new Promise((resolve) => {
-      const want: Asked = { kind: "want", name };
-      this.wants.set(want, resolve);
-      this.send(want);
+      this.files.set(name, [...(this.files.get(name) ?? []), resolve]);
+      this.send({ kind: "want", name });
     });
   }
 
   hear(message: Told, buffers: readonly ArrayBuffer[]): void {
     if (message.kind === "asset") {
-      const bytes = buffers[0] ?? new ArrayBuffer(0);
-      for (const [want, resolve] of this.wants) if (want.kind === "want" && want.name === message.name) resolve(bytes);
-      this.wants.clear();
+      for (const resolve of this.files.get(message.name) ?? []) resolve(buffers[0] ?? new ArrayBuffer(0));
+      this.files.delete(message.name);
+      this.wants.delete(message.name);
     }
     for (const tell of [...this.listeners]) tell(message, buffers);
   }
@@ -303,7 +329,7 @@ class Board implements BoardHost {
   /** The server that answers now knows nothing of these views. */
   again(): void {
     for (const view of this.views) this.send({ kind: "hello", view });
-    for (const want of this.wants.keys()) this.send(want);
+    for (const name of this.wants) this.send({ kind: "want", name });
   }
 
   dispose(): void {

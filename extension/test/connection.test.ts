@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { connect, framed, type Connection } from "../lab/connection";
+import { loading, type Program } from "../lab/drawing";
 import type { News, Wish } from "../lab/panelmessages";
 import type { Told } from "../src/messages";
 
@@ -131,6 +132,11 @@ describe("the socket", () => {
     expect(asked).toEqual(["http://here/some/elfbook/socket"]);
     expect(connection.standing).toBe(standing);
     expect(connection.why).toContain(words);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(FakeSocket.made.length).toBe(standing === "absent" ? 1 : 2);
+    connection.again();
+    connection.again();
+    expect(FakeSocket.made.length).toBe(2);
   });
 
   test("a page that is not seen says so, and one that is seen again does not wait", async () => {
@@ -192,6 +198,41 @@ describe("what is asked for", () => {
 });
 
 describe("a board", () => {
+  test("is drawn by the program of the server, and grey while nobody answers", async () => {
+    const models: { send(asked: object): void; on(event: string, heard: (told: Told) => void): void }[] = [];
+    const undraw = vi.fn();
+    const render = ({ model, el }: { model: (typeof models)[0]; el: HTMLElement }) => {
+      models.push(model);
+      el.append("a board");
+      return undraw;
+    };
+    vi.spyOn(loading, "program").mockImplementation(async () => ({ default: { render } }) as unknown as Program);
+    status = 200;
+    connected();
+    const element = document.createElement("div");
+    const end = connection.drawBoard(element, "party.2");
+    expect(element.textContent).toBe("connecting to the Jupyter server …");
+    newest().onopen();
+    newest().tell({ kind: "overview", reach: "connected" });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toEqual(["http://here/some/elfbook/files/board.js", "http://here/some/elfbook/files/board.css"]);
+    expect(element.textContent).toBe("a board");
+    const told: string[] = [];
+    models[0]?.on("msg:custom", ({ kind }) => told.push(kind));
+    models[0]?.send({ kind: "hello", view: "v" });
+    expect(newest().last).toEqual({ kind: "to_board", run: "party.2", message: { kind: "hello", view: "v" } });
+    newest().tell({ kind: "overview", reach: "none", why: "Nothing runs here.", step: "%elf up" });
+    expect(element.textContent).toBe("Nothing runs here. %elf up starts it.a board");
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(told).toEqual(["alive", "alive"]);
+    newest().tell({ kind: "overview", reach: "connected" });
+    newest().tell({ kind: "no_board", run: "party.2", words: "there is no flow called party here" });
+    expect(element.querySelector("[role=alert]")?.textContent).toBe("there is no flow called party here");
+    end();
+    expect([undraw.mock.calls.length, element.childNodes.length]).toEqual([1, 0]);
+    expect(newest().last).toEqual({ kind: "to_board", run: "party.2", message: { kind: "bye", view: "v" } });
+  });
+
   const buffers = (told: [Told, readonly unknown[]][]) => told.map(([, each]) => each.map((one) => [...new Uint8Array(one as ArrayBuffer)]));
 
   test("hears what is told of its run, with the bytes", () => {
