@@ -368,7 +368,7 @@ async def test_a_run_is_seen_cancelled_and_retried(
 
     gate.touch()
     reply = await panel.do("retry", "hold")
-    assert reply.ok and reply.words.startswith("2 jobs of flow hold run again with the code that the run has")
+    assert reply.ok and reply.words.startswith("2 jobs of flow hold run again. The code is that of the run")
     await seen(panel, lambda: panel.line("hold.1").word == "done")
     assert panel.line("hold.1").title == "2 of 2 done" and panel.overview.running == 0
     reply = await panel.do("retry", "hold")

@@ -52,7 +52,7 @@ async def retried(client: Client, watched: Watched, jobs: list[int]) -> str:
     words = acted.reopened(watched.manifest.flow, watched.state, number)
     if not number:
         return words
-    return f"{words} with the code that the run has;  %elf retry {watched.run}  takes that of its notebook"
+    return f"{words}. The code is that of the run;  %elf retry {watched.run}  takes that of its notebook"
 
 
 async def started(place: Place, workers: int) -> str:
