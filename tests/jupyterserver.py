@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from jupyter_server.auth import Authorizer
+
 import elfbook.server
 from elfbook.store.place import Place
 
@@ -44,6 +46,13 @@ with elfbook.flow({flow!r}) as run:
 '''
 
 
+class Reader(Authorizer):
+    """Lets a user look at everything and run nothing."""
+
+    def is_authorized(self, handler: object, user: object, action: str, resource: str) -> bool:
+        return action != "execute"
+
+
 class Server:
     """A Jupyter server as a process of the test's, with elfbook's extension as it is shipped."""
 
@@ -55,11 +64,11 @@ class Server:
         self.folder, self.environ = folder, environ
         self.process: subprocess.Popen | None = None
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         words = {"port": self.port, "token": TOKEN, "ip": "127.0.0.1", "base_url": "/some/where/",
                  "root_dir": str(self.folder), "port_retries": 0, "open_browser": False, "allow_root": True}
         flags = [f"--ServerApp.{name}={value}" for name, value in words.items() if name != "token"]
-        command = [sys.executable, "-m", "jupyter_server", *flags, f"--IdentityProvider.token={TOKEN}"]
+        command = [sys.executable, "-m", "jupyter_server", *flags, *more, f"--IdentityProvider.token={TOKEN}"]
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log, cwd=self.folder)
         deadline = time.monotonic() + WAIT_S

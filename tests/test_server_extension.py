@@ -184,6 +184,17 @@ async def test_a_page_from_elsewhere_is_refused(server: Server, come: Callable) 
     await seen(page, lambda: page.overview)
 
 
+async def test_who_may_not_run_kernels_is_refused(folder: Path, state: Place) -> None:
+    """To have a job run again is to run code."""
+    (folder / "reading").mkdir()
+    server = Server(folder / "reading", environ_of(folder, state))
+    server.start("--ServerApp.authorizer_class=tests.jupyterserver.Reader")
+    try:
+        assert await refusal(server) == 403
+    finally:
+        server.stop()
+
+
 def test_the_address_as_a_page_says_whether_it_is_there(server: Server) -> None:
     """That is how a page finds out why a WebSocket was refused, of which a browser says nothing."""
     def status(path: str, **headers: str) -> int:
@@ -252,6 +263,17 @@ async def test_a_page_that_comes_while_the_last_one_goes(
     go_on.set()
     await until(lambda: second.told)
     await desk.leave(second)
+    await until(lambda: desk._task is None)
+
+
+async def test_a_server_of_ones_own_that_does_not_answer(tmp_path: Path, until: Callable) -> None:
+    told: list[str | bytes] = []
+    desk, page = Desk(Place(tmp_path, "nats://me:secret@127.0.0.1:1")), desks.Page(told.append)
+    await desk.join(page)
+    await until(lambda: page.told)
+    assert (page.told.reach, page.told.place, page.told.step) == ("away", "127.0.0.1:1", "")
+    assert page.told.why and "secret" not in str(told)
+    await desk.leave(page)
     await until(lambda: desk._task is None)
 
 
@@ -397,6 +419,18 @@ async def test_the_mycelium_goes_and_comes_back(
     assert (await panel.ask(lambda number: Up(number, 1))).ok
     await seen(panel, lambda: panel.overview.reach == "connected" and panel.line("play.1"))
     await seen(panel, lambda: len(panel.heard(Snapshot)) > 1)
+
+
+async def test_looking_keeps_no_host_alive(
+    server: Server, state: Place, workers: hostfile.HostReport, panel: Panel
+) -> None:
+    """With a notebook connected a host stays, however idle; a panel is not one."""
+    await asyncio.to_thread(hostfile.stop, state)
+    await asyncio.to_thread(hostfile.ensure, state, workers=1, idle_s=4)
+    await seen(panel, lambda: panel.overview and panel.overview.reach == "connected" and panel.overview.workers)
+    await seen(panel, lambda: panel.overview.reach == "none")
+    assert hostfile.find(state) is None
+    await asyncio.to_thread(hostfile.ensure, state, workers=1)
 
 
 async def test_the_jupyter_server_dies_and_comes_back(

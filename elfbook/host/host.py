@@ -294,7 +294,8 @@ class Host:
         try:
             async with asyncio.timeout(ASK_S):
                 request = json.loads(await reader.readline())
-            self._needed()
+            if not request.get("onlooker"):
+                self._needed()
             writer.write(json.dumps(self._reply(request)).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError) as error:

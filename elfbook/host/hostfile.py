@@ -102,9 +102,12 @@ def ask(place: Place, verb: str, timeout_s: float = ASK_S, **words: object) -> d
     return json.loads(line) if line else None
 
 
-def find(place: Place) -> HostFacts | None:
-    """The host that runs here, None when there is none; starts nothing."""
-    answer = ask(place, "facts")
+def find(place: Place, *, onlooker: bool = False) -> HostFacts | None:
+    """The host that runs here, None when there is none; starts nothing.
+
+    An idle host stays for whoever asks, unless that is an onlooker.
+    """
+    answer = ask(place, "facts", onlooker=onlooker)
     return _facts(answer) if answer else None
 
 

@@ -219,7 +219,7 @@ class Desk:
             if now < self._heard_at + AWAY_S:
                 return
             await self._disconnect()
-        self._facts = await asyncio.to_thread(hostfile.find, self.place)
+        self._facts = await asyncio.to_thread(hostfile.find, self.place, onlooker=True)
         if self._facts is None and not await asyncio.to_thread(answering, self.place):
             self._why = ("none", NONE, STEP)
             return
@@ -242,7 +242,9 @@ class Desk:
         if time.monotonic() > self._looked_at + LOOK_S:
             self._looked_at = time.monotonic()
             self._facts, self.beats, self.situation = await asyncio.gather(
-                asyncio.to_thread(hostfile.find, self.place), client.workers(), client.situation()
+                asyncio.to_thread(hostfile.find, self.place, onlooker=True),
+                client.workers(),
+                client.situation(),
             )
             self.looked += 1
         if self._list is not None:
@@ -276,8 +278,8 @@ class Desk:
         if self.client is None or self._list is None:
             return seen
         ids = list(self._list.newest_first())
-        older = [run for run in reversed(self._list.unsettled()) if run not in set(ids[:MOST_RUNS])]
-        lines = tuple(map(self._line, [*ids[:MOST_RUNS], *older]))
+        shown_ids = dict.fromkeys([*ids[:MOST_RUNS], *reversed(self._list.unsettled())])
+        lines = tuple(map(self._line, shown_ids))
         return msgspec.structs.replace(
             seen,
             durability=self.client.durability,

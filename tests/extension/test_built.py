@@ -62,6 +62,15 @@ def test_an_installation_has_the_extension_where_jupyter_looks() -> None:
     assert len(placed) == len(LAB_BUILT)
 
 
+def test_an_installation_has_the_part_of_jupyters_server_enabled() -> None:
+    parts = Path("jupyter_server_config.d", "elfbook.json").parts
+    placed = [path for path in importlib.metadata.files("elfbook") or [] if path.parts[-2:] == parts and "etc" in path.parts]
+    if not placed and not os.environ.get("CI"):
+        pytest.skip("installed before there was such a part: pip install -e . puts it there")
+    own = ROOT.joinpath("elfbook", "server", "config", *parts)
+    assert Path(sys.prefix, "etc/jupyter", *parts).read_text() == own.read_text()
+
+
 def test_a_page_gets_little_and_fetches_nothing() -> None:
     board = (STATIC / "board.js").read_text(encoding="utf-8")
     assert len(board.encode()) <= 60 * 1024

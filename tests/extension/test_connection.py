@@ -68,8 +68,8 @@ def page(server: Server, packages: Path, tmp_path: Path) -> Iterator[Page]:
 
 def test_a_board_without_a_kernel(folder: Path, server: Server, page: Page) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    errors: list[object] = []
-    page.on("pageerror", lambda error: errors.append(error))
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     gate, mend = folder / "gate", folder / "mend"
     body = f"a = Gate().task_pass({str(gate)!r}, 'a'); Gate().task_pass({str(gate)!r}, a); Gate().task_fail({str(mend)!r})"
     submit(folder, Place(folder / "state"), "draw", body)
