@@ -42,6 +42,10 @@ class Seen(Protocol):
     looked: int
     """Grows with every look at workers and situation."""
 
+    def name_of(self, flow: str, number: int) -> str:
+        """What `%elf` calls the run."""
+        ...
+
 
 class PanelBoard:
     """One run's boards in one page; lives while there is a view of it."""
@@ -174,7 +178,11 @@ class PanelBoard:
         seen = self._seen
         durability = watched.mycelium.durability
         return Known(
-            durability=durability, workers=len(seen.beats), situation=seen.situation, now=time.time()
+            durability=durability,
+            workers=len(seen.beats),
+            situation=seen.situation,
+            now=time.time(),
+            reference=seen.name_of(watched.manifest.flow, watched.manifest.number),
         )
 
     def _look_around(self, talk: Talk) -> None:

@@ -259,6 +259,11 @@ class Desk:
 
     # ------------------------------------------------------------------ the overview
 
+    def name_of(self, flow: str, number: int) -> str:
+        """What `%elf` calls the run: its flow's name, with its number unless it is the newest."""
+        newest = self._list.newest.get(flow) if self._list is not None else None
+        return flow if number == newest else f"{flow}.{number}"
+
     def _line(self, run: str) -> Any:
         now = self._list.now(run)  # type: ignore[union-attr]
         return run_line(now, self._list.newest[now.flow])  # type: ignore[union-attr]

@@ -40,7 +40,7 @@ async def done(
         case "retry":
             return await retried(client, watched, chosen)
         case "pause":
-            return acted.paused(flow, state, await client.pause(watched, why))
+            return acted.paused(flow, state, await client.pause(watched, why), watched.run)
         case "resume":
             return acted.resumed(flow, state, await client.resume(watched))
 
@@ -49,7 +49,7 @@ async def retried(client: Client, watched: Watched, jobs: list[int]) -> str:
     """Failed and skipped jobs wait again, with the code that the run has stored: no cell is known here."""
     reopened = to_reopen(watched.state, jobs or None)
     number = await client.reopen(watched, reopened) if reopened else 0
-    words = acted.reopened(watched.manifest.flow, watched.state, number)
+    words = acted.reopened(watched.manifest.flow, watched.state, number, watched.run)
     if not number:
         return words
     return f"{words}. The code is that of the run;  %elf retry {watched.run}  takes that of its notebook"

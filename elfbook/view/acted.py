@@ -16,15 +16,15 @@ def cancelled(flow: str, state: RunState, number: int) -> str:
     return f"cancelled {plural(number, 'job')} of flow {flow}; what was done is kept"
 
 
-def reopened(flow: str, state: RunState, number: int) -> str:
-    """`2 jobs of flow party run again`."""
+def reopened(flow: str, state: RunState, number: int, reference: str) -> str:
+    """`2 jobs of flow party run again`; `reference` is what `%elf` calls the run."""
     if not number:
         return f"nothing to retry: {title_of(flow, state)}"
     said = f"{plural(number, 'job')} of flow {flow} {'runs' if number == 1 else 'run'} again"
-    return f"{said} once it goes on:  %elf resume {flow}" if state.paused else said
+    return f"{said} once it goes on:  %elf resume {reference}" if state.paused else said
 
 
-def paused(flow: str, state: RunState, changed: bool) -> str:
+def paused(flow: str, state: RunState, changed: bool, reference: str) -> str:
     """`paused flow party: 2 jobs that have begun go on.  %elf resume party  lets it go on`."""
     if state.settled:
         return f"nothing to pause: {title_of(flow, state)}"
@@ -32,7 +32,7 @@ def paused(flow: str, state: RunState, changed: bool) -> str:
     verbs = "has begun goes on" if running == 1 else "have begun go on"
     begun = f": {plural(running, 'job')} that {verbs}" if running else ""
     first = f"paused flow {flow}" if changed else f"flow {flow} is paused already"
-    return f"{first}{begun}.  %elf resume {flow}  lets it go on"
+    return f"{first}{begun}.  %elf resume {reference}  lets it go on"
 
 
 def resumed(flow: str, state: RunState, changed: bool) -> str:
