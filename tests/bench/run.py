@@ -4,6 +4,7 @@
     python tests/bench/run.py --all --out figures.json        everything but a million jobs, kept
     python tests/bench/run.py --only noop_throughput --json   one measure, a JSON object a line
     python tests/bench/run.py --system elfbook --system pool  some of the systems
+    python tests/bench/run.py --only board --system elfbook   a board in Chromium: its frames, its kernel
 
 Peers need not be in elfbook's own environment: `--peers FOLDER` (or BENCH_PEERS) names a folder with a
 virtual environment for each, FOLDER/dask and so on; `python tests/bench/environments.py FOLDER` makes
@@ -38,7 +39,7 @@ from samples import Figure, Sample, Unsupported  # noqa: E402
 WORKERS = 2
 USUAL = ("cold_start", "memory", "noop_latency", "noop_throughput", "chain", "fan", "arrays")
 LONG = ("graph", "wide", "growth", "gigabyte")
-MEASURES = (*USUAL, *LONG, "million")
+MEASURES = (*USUAL, *LONG, "board", "million")
 LIMITS_S = {"": 120.0, "wide": 600.0, "growth": 900.0, "million": 3600.0}
 """How long a measure may be silent; the first is for the start of a system."""
 FLOORS = ("pool", "kernels", "nats")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -63,20 +63,27 @@ def answers(url: str) -> bool:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[dict[str, str]]:
     """An environment in which everything, Jupyter's files and elfbook's, is in the test's folder."""
+    with placed(tmp_path) as environ:
+        yield environ
+
+
+@contextlib.contextmanager
+def placed(folder: Path) -> Iterator[dict[str, str]]:
+    """The same in any folder; what `elfbook up` has started there is ended."""
     folders = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
-    environ = os.environ | {f"JUPYTER_{name}": str(tmp_path / name.lower()) for name in folders}
+    environ = os.environ | {f"JUPYTER_{name}": str(folder / name.lower()) for name in folders}
     environ |= {
-        "HOME": str(tmp_path),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "ELFBOOK_STATE_DIR": str(tmp_path / "state"),
-        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+        "HOME": str(folder),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "ELFBOOK_STATE_DIR": str(folder / "state"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
     }
-    news = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text(json.dumps(NO_NEWS))
     # The sources' own extension goes before one that was installed.
-    extensions = tmp_path / "share" / "labextensions"
+    extensions = folder / "share" / "labextensions"
     extensions.mkdir(parents=True)
     (extensions / "elfbook").symlink_to(ROOT / "elfbook" / "labextension")
     others = os.environ.get("JUPYTER_PATH")
@@ -88,8 +95,14 @@ def place(tmp_path: Path) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def lab(tmp_path: Path, place: dict[str, str]) -> Iterator[str]:
     """A JupyterLab on copies of the tutorials; gives the address of the folder."""
-    books = tmp_path / "books"
-    shutil.copytree(ROOT / "notebooks", books)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "books")
+    with lab_on(tmp_path / "books", place) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def lab_on(books: Path, place: dict[str, str]) -> Iterator[str]:
+    """A JupyterLab on a folder; gives the address of any file in it, with `{}` for the name."""
     token = secrets.token_urlsafe(16)
     options = ["--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True"]
     with served("jupyterlab", books, place, token, options) as address:
@@ -116,13 +129,20 @@ def served(module: str, books: Path, place: dict[str, str], token: str, options:
         log.close()
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
     assert CHROMIUM, "install chromium: with CI=1 the browser tests are not skipped"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser.new_page(viewport={"width": 1200, "height": 900})
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with chromium() as browser:
+        yield browser.new_page(viewport={"width": 1200, "height": 900})
 
 
 READY = """async () => {
