@@ -123,10 +123,15 @@ def few_colours(pictures: list[Image.Image]) -> list[Image.Image]:
     strip = Image.new("RGB", (wide, high * len(pictures)))
     for place, picture in enumerate(pictures):
         strip.paste(picture, (0, high * place))
-    often = sorted(strip.getcolors(strip.width * strip.height), reverse=True)[:EXACT]
+    often: dict[tuple[int, ...], tuple[int, tuple[int, ...]]] = {}
+    for found in sorted(strip.getcolors(strip.width * strip.height), reverse=True):
+        # Pillow takes colours for one that differ by less than eight: the first is to be the most frequent.
+        often.setdefault(tuple(part // 8 for part in found[1]), found)
+        if len(often) == EXACT:
+            break
     edges = strip.quantize(COLOURS - len(often), dither=Image.Dither.NONE).getpalette()
     palette = Image.new("P", (1, 1))
-    palette.putpalette([part for _, colour in often for part in colour] + edges)
+    palette.putpalette([part for _, colour in often.values() for part in colour] + edges)
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
 
 

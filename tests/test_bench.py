@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BENCH = Path(__file__).resolve().parent / "bench"
 
 
@@ -47,6 +50,18 @@ def test_elfbook_does_the_work(measure: str) -> None:
     assert figure["value"] is not None, figure
     assert checked["measure"] == f"{measure}_checked"
     assert checked["value"] > 0
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(not CHROMIUM and not os.environ.get("CI"), reason="no chromium on this machine")
+def test_a_board_is_drawn_while_its_kernel_hears_of_changes() -> None:
+    told = bench("--only", "board", "--system", "elfbook", "--quick", "--json")
+    figures = {figure["measure"]: figure for figure in map(json.loads, told.splitlines())}
+    for size in ("12", "1000", "10000", "10000_all"):
+        for what in ("fps", "frame_p50", "frame_p95", "drawn", "kernel"):
+            assert figures.pop(f"board_{size}_{what}")["value"] > 0, (size, what)
+    assert sorted(figures) == ["board_checked", "board_still_fps"]
 
 
 # ---------------------------------------------------------------------------- arithmetic of the page

@@ -53,6 +53,19 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+SOURCE = re.compile(r'<(?:img|source)[^>]*?(?:src|srcset)="([^"]+)"')
+MOST_BYTES = 1_500_000
+
+
+def test_pictures_are_there_in_words_too_and_small_together() -> None:
+    shown = {page.parent / name for page in PAGES for name in SOURCE.findall(page.read_text())}
+    assert len(shown) == 8
+    assert [path.name for path in shown if not path.exists()] == []
+    assert sum(path.stat().st_size for path in shown) <= MOST_BYTES
+    images = [tag for page in PAGES for tag in re.findall(r"<img[^>]*>", page.read_text())]
+    assert all(re.search(r'alt="[^"]{40,}"', tag) for tag in images)
+
+
 def test_the_guarantees_name_tests_that_exist() -> None:
     named = set(re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "docs" / "guarantees.md").read_text()))
     assert named

@@ -37,7 +37,8 @@ CHAINED = {
 }
 
 CELL_BY_NUMBER = re.compile(r"<ipython-input-(\d+)-")
-CELL_BY_FILE = re.compile(r"[/\\]ipykernel_\d+[/\\]\d+\.py$")
+CELL_BY_FILE = re.compile(r"[/\\]ipykernel_\d+[/\\](\d+)\.py$")
+"""ipykernel names a cell's file after a hash of its text, in a folder named after the kernel's process."""
 LIBRARY_ROOT = re.compile(r"^.*[/\\](?:(?:site|dist)-packages|[Ll]ib[/\\]python3\.\d+)[/\\]")
 
 
@@ -84,12 +85,20 @@ def label_of(filename: str, labels: Mapping[str, str]) -> str:
         return labels[filename]
     if found := CELL_BY_NUMBER.match(filename):
         return f"Cell In[{found[1]}]"
-    if CELL_BY_FILE.search(filename):
-        return "a cell"
+    if cell := CELL_BY_FILE.search(filename):
+        return _label_of_text(cell[1], labels)
     if LIBRARY_ROOT.match(filename):
         return LIBRARY_ROOT.sub("", filename)
     # The way to a file may name a person or a machine; two parts are enough to know it.
     return filename if filename.startswith("<") else "/".join(re.split(r"[/\\]", filename)[-2:])
+
+
+def _label_of_text(text: str, labels: Mapping[str, str]) -> str:
+    """What the cell with that text is called, whichever kernel it was run in when a worker got its code."""
+    for filename, label in labels.items():
+        if (cell := CELL_BY_FILE.search(filename)) and cell[1] == text:
+            return label
+    return "a cell"
 
 
 def place_of(frame: Frame, labels: Mapping[str, str]) -> str:

@@ -135,6 +135,7 @@ FILES = {
     "/tmp/ipykernel_1/22.py": "Cell In[2]",
     "<ipython-input-7-abcdef>": "Cell In[7]",
     "/tmp/ipykernel_77/123.py": "a cell",
+    "/tmp/ipykernel_77/22.py": "Cell In[2]",  # the same text in a kernel that has been restarted since
     "/home/ada/env/lib/python3.11/site-packages/pandas/io/json.py": "pandas/io/json.py",
     "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
     "/home/ada/project/tools.py": "project/tools.py",
