@@ -130,8 +130,11 @@ def few_colours(pictures: list[Image.Image]) -> list[Image.Image]:
         if len(often) == EXACT:
             break
     edges = strip.quantize(COLOURS - len(often), dither=Image.Dither.NONE).getpalette()
+    others = (edges[place : place + 3] for place in range(0, len(edges), 3))
+    chosen = [colour for _, colour in often.values()]
+    chosen += [other for other in others if tuple(part // 8 for part in other) not in often]
     palette = Image.new("P", (1, 1))
-    palette.putpalette([part for _, colour in often.values() for part in colour] + edges)
+    palette.putpalette([part for colour in chosen for part in colour])
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
 
 
