@@ -51,11 +51,13 @@ FRAMES = """(ms) => new Promise((resolve) => {
 
 @dataclass(frozen=True)
 class Seen:
-    """One round: the times between frames, messages drawn in a second, and the kernel's share of a core."""
+    """One round: the times between frames, messages drawn in a second, cores kept busy."""
 
     frames_ms: list[float]
     drawn: float
+    board: float
     kernel: float
+    """All of it: making and folding the changes as well."""
 
 
 def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
@@ -73,7 +75,7 @@ def samples(system, *, quick: bool, started: float) -> Iterator[Sample]:
         place |= {"ELFBOOK_STATE_DIR": folder, "ELFBOOK_DISPLAY": ""}
         (Path(made) / "books").mkdir()
         with test_lab.lab_on(Path(made) / "books", place) as address, test_lab.chromium() as browser:
-            for size in SIZES:
+            for size in ("12", "10000") if quick else SIZES:
                 yield from _of_size(browser, address, Path(made) / "books", size, quick=quick)
 
 
@@ -112,7 +114,8 @@ def _round(book, size: str, turn: int, for_s: float) -> Seen:
     drawn = int(board.get_attribute("data-seq")) - before
     told = json.loads(book.wait(3, '"feed_s"').splitlines()[-1])
     assert told["changes"] >= 0.95 * A_SECOND * told["for_s"], f"the changes came too slowly: {told}"
-    return Seen(frames, drawn / for_s, (told["kernel_s"] - told["feed_s"]) / told["for_s"])
+    busy_s = (told["kernel_s"] - told["feed_s"], told["kernel_s"])
+    return Seen(frames, drawn / for_s, *(each / told["for_s"] for each in busy_s))
 
 
 def _figures(name: str, seen: list[Seen]) -> Iterator[Sample]:
@@ -121,6 +124,7 @@ def _figures(name: str, seen: list[Seen]) -> Iterator[Sample]:
     p95 = [statistics.quantiles(each.frames_ms, n=20)[-1] for each in seen]
     yield Sample(f"board_{name}_frame_p95", "ms", p95)
     yield Sample(f"board_{name}_drawn", "messages/s", [each.drawn for each in seen])
+    yield Sample(f"board_{name}_share", "% core", [100 * each.board for each in seen])
     yield Sample(f"board_{name}_kernel", "% core", [100 * each.kernel for each in seen])
 
 
