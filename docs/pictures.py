@@ -48,7 +48,7 @@ DONE = "7 of 7"
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 VIEW = {"width": 960, "height": 1120}
-SCALE = 1.5
+SCALE = 1.25
 """Pixels of a picture for each of the page: sharp also on fine screens."""
 FADES = 30
 """Where a picture ends and the notebook goes on, so much of it fades, in pixels of the page."""
@@ -161,8 +161,8 @@ def tell(page: Page, address: str, books: Path, theme: str, folder: Path) -> Non
     shown = book.area(2).locator(".elf-board")
     expect(shown.locator("[data-drawn]")).to_be_visible(timeout=WAIT_MS)
     expect(shown.locator(".elf-node-running")).to_have_count(2)
-    keep("running", film.take(400))
-    film.follow(lambda: shown.locator(".elf-failure").count() > 0, 400)
+    keep("running", film.take(1600))
+    film.follow(lambda: shown.locator(".elf-failure").count() > 0, 800)
     keep("failed", film.take(3500))
     book.set_source(1, MENDED)
     film.take(1500)
@@ -172,7 +172,7 @@ def tell(page: Page, address: str, books: Path, theme: str, folder: Path) -> Non
     shown.get_by_role("button", name="Retry failed").click()
     film.take(900)
     shown.locator(".elf-ask").get_by_role("button", name="Retry").click()
-    film.follow(lambda: DONE in book.shown(2), 400)
+    film.follow(lambda: DONE in book.shown(2), 800)
     expect(shown).to_have_count(0)
     keep("mended", film.take(4000))
     film.save(folder / f"story-{theme}.png")
