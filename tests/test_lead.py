@@ -27,16 +27,23 @@ class Air:
     cut: set[int] = field(default_factory=set)
     """Who cannot reach the server."""
     tasks: list[asyncio.Task] = field(default_factory=list)
+    readable: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the log can be read to its end."""
 
     async def join(self) -> Lead:
         end = End(self, len(self.leads))
-        lead = Lead(end, self.own, lambda: self.began.append(lead))
+        lead = Lead(end, self.own, lambda: self.began.append(lead), self.learn)
         self.leads.append(lead)
         await lead.listen()
         self.seq += 1
         await lead.begin(self.seq)
         await self.settle()
         return lead
+
+    async def learn(self) -> int:
+        await self.readable.wait()
+        self.seq += 1
+        return self.seq
 
     def own(self, coroutine: object) -> asyncio.Task:
         self.tasks.append(asyncio.ensure_future(coroutine))
@@ -52,8 +59,7 @@ class Air:
             self.now += SAY_S
             for lead in self.leads:
                 if lead not in without:
-                    await lead._say()
-                    lead._decide()
+                    await lead._look()
             await self.settle()
 
     def leading(self) -> list[int]:
@@ -88,6 +94,7 @@ class End:
 @pytest.fixture
 def air(monkeypatch: pytest.MonkeyPatch) -> Air:
     made = Air()
+    made.readable.set()
     monkeypatch.setattr(leading.time, "monotonic", lambda: made.now)
     return made
 
@@ -109,7 +116,7 @@ async def test_the_one_that_began_first_leads_and_the_newcomer_hears_it_at_once(
 
 async def test_before_it_knows_its_own_place_it_stands_behind_everybody(air: Air) -> None:
     first = await air.join()
-    late = Lead(End(air, 1), air.own, lambda: None)
+    late = Lead(End(air, 1), air.own, lambda: None, air.learn)
     await late.listen()
     await first._say()
     assert (first.leads, late.leads) == (True, False)
@@ -125,12 +132,39 @@ async def test_when_the_leader_falls_silent_the_next_one_takes_over_and_is_told(
     assert air.began == [second]
 
 
-async def test_a_leader_that_comes_back_leads_again(air: Air) -> None:
+async def test_a_leader_that_was_away_makes_no_offer_until_it_has_caught_up_and_stands_behind(air: Air) -> None:
     first, second = [await air.join() for _ in range(2)]
+    await air.pass_time(SAY_S)
     await air.pass_time(SILENT_S + SAY_S, without=(first,))
     assert air.began == [second]
+    assert first.leads and not first.sure, "the clock tells before anything else does"
+    await air.settle()
+    assert (first.sure, air.leading()) == (True, [1])
+    await air.pass_time(SILENT_S)
+    assert air.leading() == [1]
+
+
+async def test_one_that_was_away_alone_goes_on_when_it_has_caught_up(air: Air) -> None:
+    only = await air.join()
     await air.pass_time(SAY_S)
-    assert air.leading() == [0]
+    air.readable.clear()
+    air.now += SILENT_S + SAY_S
+    assert (only.sure, air.began) == (False, [])
+    only.doubt()  # and the connection was lost as well
+    catching_up = asyncio.ensure_future(air.settle())
+    await asyncio.sleep(0)
+    assert not only.sure
+    air.readable.set()
+    await catching_up
+    assert (only.sure, only.leads, air.began) == (True, True, [only])
+
+
+async def test_a_short_nap_is_no_doubt(air: Air) -> None:
+    only = await air.join()
+    await air.pass_time(SAY_S)
+    air.now += SILENT_S - SAY_S
+    await only._look()
+    assert (only.sure, air.began) == (True, [])
 
 
 async def test_two_that_cannot_hear_each_other_both_lead_until_they_can(air: Air) -> None:

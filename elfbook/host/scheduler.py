@@ -35,6 +35,7 @@ log = logging.getLogger("elfbook")
 
 SWEEP_S = 5.0
 SAVE_LOOK_S = 1.0
+LEARN_LOOK_S = 0.02
 
 
 @dataclass(eq=False)
@@ -68,7 +69,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.placement = Placement(self.mycelium)
-        self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead, self.life)
+        self.lead = Lead(self.mycelium, self.beside.run, self._begin_to_lead, self._learn, self.life)
         self.uptake = Uptake(
             self.mycelium, self.snapshots, self.cards, self.beside.run, on_card=self._taken_up
         )
@@ -82,7 +83,7 @@ class Scheduler:
     async def run(self, stop: asyncio.Event) -> None:
         """Schedule until `stop`."""
         link, names = self.mycelium.link, self.mycelium.names
-        link.on_return.append(self._returned.set)
+        link.on_return += [self._returned.set, self.lead.doubt]
         undo = [
             await link.subscribe(names.every_beat, self._hear_beat),
             await link.subscribe(
@@ -95,13 +96,9 @@ class Scheduler:
         await link.publish(names.census)
         first_run, first_fact = await self._begin()
         loops = [self.uptake.follow(first_run), self._follow_jobs(first_fact), self._keep_time()]
-        loops += [
-            self.lead.keep(),
-            self._sweep(),
-            self._keep_saving(),
-            Deadlines(self.mycelium, self.cards).keep(),
-        ]
-        loops += [self.leftovers.keep_clearing(lambda: self.lead.leads), self.beside.until_failure()]
+        loops += [self.lead.keep(), self._sweep(), self._keep_saving(), self.beside.until_failure()]
+        deadlines, leads = Deadlines(self.mycelium, self.cards), lambda: self.lead.leads
+        loops += [deadlines.keep(), self.leftovers.keep_clearing(leads)]
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -120,8 +117,8 @@ class Scheduler:
 
     async def _begin(self) -> tuple[int, int]:
         """Fold what is stored; gives the sequences of RUNS and of JOBS from which to follow live."""
-        # A record of its own is the proof that everything before it can be read. In this order: a run
-        # submitted after the end of RUNS has no fact before the barrier.
+        # A record of its own proves that everything before it can be read. In this order: a run submitted
+        # after the end of RUNS has no fact before the barrier.
         last_fact = await self.mycelium.barrier()
         await self.lead.begin(last_fact)
         self._folded_to = last_fact
@@ -209,9 +206,8 @@ class Scheduler:
         elif not card.noted:
             card.noted = True
             counts = {state.value: count for state, count in card.state.counts.items() if count}
-            self.beside.run(
-                self._note(card, Settled(run=card.run, counts=counts, at=time.time(), upto=card.upto))
-            )
+            note = Settled(run=card.run, counts=counts, at=time.time(), upto=card.upto)
+            self.beside.run(self._note(card, note))
 
     async def _note(self, card: Card, note: Settled) -> None:
         await self.mycelium.note_settled(note)
@@ -299,13 +295,20 @@ class Scheduler:
         if self.placement.unknown([beat]) and not beat.leaving:
             self.beside.run(self.placement.ask([beat]))
 
+    async def _learn(self) -> int:
+        """The sequence of a record written now, once everything before it has been folded."""
+        barrier = await self.mycelium.barrier()
+        while self._folded_to < barrier:
+            await asyncio.sleep(LEARN_LOOK_S)
+        return barrier
+
     def _begin_to_lead(self) -> None:
         """Whoever led has gone: what it had offered may be lost or not, so everything is offered."""
         if self._begun:
             self.beside.run(self._offer_all())
 
     def _may_offer(self) -> bool:
-        return self._begun and self.lead.leads
+        return self._begun and self.lead.sure and self.lead.leads
 
     async def _offer_all(self) -> None:
         """Make all offers, in place of those that another scheduler has left on the queue.
@@ -354,6 +357,8 @@ class Scheduler:
                 if card is not None and card.state.jobs[job].seq == seq and (offer := card.is_due(job)):
                     await self._act(card, [offer])
                     await self.feed.fill()
+            if not self.lead.sure:
+                self.placement.expect_all()
             for worker in self.placement.silent(LEASE_S):
                 if self.mycelium.link.connected:
                     self._gone(worker, f"was not heard of for {LEASE_S:g} s")

@@ -146,6 +146,13 @@ MUTATIONS = (
         "tests/simulation/test_races.py",
     ),
     m(
+        "A scheduler that slept makes no offer until it has caught up",
+        "host/scheduler.py",
+        "self._begun and self.lead.sure and self.lead.leads",
+        "self._begun and self.lead.leads",
+        "tests/simulation/test_races.py",
+    ),
+    m(
         "Who gave an elf away hears of it from the record of its holder",
         "host/placement.py",
         "        if seq <= upto:\n",

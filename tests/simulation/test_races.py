@@ -493,13 +493,13 @@ async def test_of_two_who_pause_and_resume_at_once_each_is_told_what_was_its_own
 
 
 @contextlib.asynccontextmanager
-async def scheduling(mycelium: Mycelium) -> AsyncIterator[None]:
+async def scheduling(mycelium: Mycelium) -> AsyncIterator[Scheduler]:
     """A scheduler has begun, and has ended afterwards."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(Scheduler(mycelium).run(stop))
+    stop, scheduler = asyncio.Event(), Scheduler(mycelium)
+    running = asyncio.create_task(scheduler.run(stop))
     await asyncio.sleep(3)
     try:
-        yield
+        yield scheduler
     finally:
         stop.set()
         await running
@@ -538,6 +538,29 @@ async def test_a_scheduler_takes_a_paused_runs_offers_off_the_queue_and_puts_the
         await asyncio.sleep(10)
         assert on_the_queue(one) == set()
         await client.resume(watched)
+        await asyncio.sleep(1)
+        assert on_the_queue(one) == {RUN}
+    await watched.close()
+
+
+@on_the_model
+async def test_a_scheduler_that_slept_offers_nothing_until_it_knows_what_happened_meanwhile(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """It may hear of a run before it hears that its jobs are done; jobs done in a lot have no record of their own."""
+    async with scheduling(other) as scheduler:
+        learn, readable = scheduler.lead.learn, asyncio.Event()
+
+        async def later() -> int:
+            await readable.wait()
+            return await learn()
+
+        scheduler.lead.learn = later
+        scheduler.lead._awake_at -= 10
+        watched = await submitted(one)
+        await asyncio.sleep(20)
+        assert on_the_queue(one) == set()
+        readable.set()
         await asyncio.sleep(1)
         assert on_the_queue(one) == {RUN}
     await watched.close()
