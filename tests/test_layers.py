@@ -70,7 +70,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     for layer, names in FOLDERS.items()
 }
 LAYERS["entries"] = (
-    "demo", "entry.show", "entry.watch", "entry.complete", "entry.magics", "cli", "__init__", "__main__",
+    "demo", "entry.typescript", "entry.show", "entry.watch", "entry.complete", "entry.magics", "cli", "__init__", "__main__",
 )  # fmt: skip
 PURE = ("words", "code", "tracing", "log", "view")
 

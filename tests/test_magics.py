@@ -21,6 +21,7 @@ from traitlets.config import Config
 import elfbook
 from elfbook.entry import magics
 from elfbook.entry.complete import offer
+from elfbook.entry.typescript import typescript
 from elfbook.errors import DefinitionError, ElfUsageError, FlowFailed, MissingName
 from elfbook.notebook.body import classes_in
 from elfbook.notebook.ipython import display_mode
@@ -476,6 +477,12 @@ def test_tab_offers_what_can_stand_there(cell: Any, line: str, first: str, kind:
 @pytest.mark.parametrize("line", ["%elf zzz ", "%elf up ", "elf"])
 def test_tab_offers_no_nonsense(cell: Cell, line: str) -> None:
     assert all(kind == "flag" for _, kind in offer(CURRENT[0], line))
+
+
+def test_the_pages_table_of_what_may_be_typed_is_fresh() -> None:
+    committed = Path(__file__).resolve().parent.parent / "extension" / "lab" / "vocabulary.ts"
+    told = "run  python -m elfbook.entry.typescript > extension/lab/vocabulary.ts"
+    assert committed.read_text(encoding="utf-8") == typescript(), told
 
 
 def test_the_shell_completes_with_types(shell: Any) -> None:

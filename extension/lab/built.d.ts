@@ -5,3 +5,8 @@ declare module "elfbook:extension" {
   export const needs: readonly string[];
   export const body: Body;
 }
+
+declare module "elfbook:style" {
+  const style: string;
+  export default style;
+}

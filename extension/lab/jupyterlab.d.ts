@@ -2,13 +2,24 @@
 // versions; so their types, with all that they depend on, need not be installed either.
 
 declare module "@jupyterlab/application" {
+  import type { WidgetTracker } from "@jupyterlab/apputils";
+  import type { Widget } from "@lumino/widgets";
+  import type { ServerSettings } from "./connection";
+
+  export type Args = Readonly<Record<string, unknown>>;
   export interface Commands {
-    addCommand(id: string, options: { label: string; caption: string; isEnabled(): boolean; execute(): Promise<void> }): unknown;
-    notifyCommandChanged(): void;
+    addCommand(id: string, options: { label: string; caption: string; isEnabled(): boolean; execute(args?: Args): Promise<void> }): unknown;
+    execute(id: string, args?: Args): Promise<void>;
+    notifyCommandChanged(id?: string): void;
   }
   export interface JupyterFrontEnd {
     readonly commands: Commands;
-    readonly shell: { activateById(id: string): void };
+    readonly restored: Promise<void>;
+    readonly serviceManager: { readonly serverSettings: ServerSettings };
+    readonly shell: {
+      activateById(id: string): void;
+      add(widget: Widget, area: "left" | "main" | "down", options?: { rank: number }): void;
+    };
   }
   export interface JupyterFrontEndPlugin {
     id: string;
@@ -16,11 +27,22 @@ declare module "@jupyterlab/application" {
     autoStart: boolean;
     requires?: unknown[];
     optional?: unknown[];
-    activate(app: JupyterFrontEnd, ...services: never[]): void;
+    provides?: unknown;
+    activate(app: JupyterFrontEnd, ...services: never[]): unknown;
   }
+  export interface ILayoutRestorer {
+    add(widget: Widget, name: string): void;
+    restore<W extends Widget>(
+      tracker: WidgetTracker<W>,
+      options: { command: string; args(widget: W): Args; name(widget: W): string },
+    ): Promise<unknown>;
+  }
+  export const ILayoutRestorer: unknown;
 }
 
 declare module "@jupyterlab/apputils" {
+  import { Widget } from "@lumino/widgets";
+
   export interface ICommandPalette {
     addItem(item: { command: string; category: string }): unknown;
   }
@@ -30,6 +52,108 @@ declare module "@jupyterlab/apputils" {
   }
   export const Dialog: { cancelButton(): DialogButton; warnButton(options: { label: string }): DialogButton };
   export function showDialog(options: { title: string; body: string; buttons: DialogButton[] }): Promise<{ button: DialogButton }>;
+  export const InputDialog: { getItem(options: { title: string; items: string[] }): Promise<{ value: string | null }> };
+  export class MainAreaWidget<W extends Widget> extends Widget {
+    constructor(options: { content: W });
+    readonly content: W;
+    readonly toolbar: Widget;
+  }
+  export class WidgetTracker<W extends Widget> {
+    constructor(options: { namespace: string });
+    add(widget: W): Promise<void>;
+    find(fits: (widget: W) => boolean): W | undefined;
+  }
+}
+
+declare module "@lumino/coreutils" {
+  /** By it JupyterLab finds who provides what; `of` what, nobody asks at run time. */
+  export const Token: new <T>(name: string) => { readonly of?: T };
+}
+
+declare module "@lumino/signaling" {
+  export class Signal<Sender> {
+    constructor(sender: Sender);
+    emit(): void;
+  }
+}
+
+declare module "@lumino/widgets" {
+  export class Widget {
+    readonly node: HTMLElement;
+    readonly isAttached: boolean;
+    readonly isDisposed: boolean;
+    readonly title: { label: string; caption: string; icon: unknown; closable: boolean };
+    id: string;
+    addClass(name: string): void;
+    hide(): void;
+    setHidden(hidden: boolean): void;
+    dispose(): void;
+    protected onAfterAttach(message: object): void;
+    protected onActivateRequest(message: object): void;
+  }
+}
+
+declare module "@jupyterlab/ui-components" {
+  export const LabIcon: new (options: { name: string; svgstr: string }) => object;
+}
+
+declare module "@jupyterlab/statusbar" {
+  import type { Signal } from "@lumino/signaling";
+  import type { Widget } from "@lumino/widgets";
+
+  export interface StatusItem {
+    item: Widget;
+    align: "left";
+    rank: number;
+    /** Whether it is shown; asked again at each signal. */
+    isActive(): boolean;
+    activeStateChanged: Signal<Widget>;
+  }
+  export interface IStatusBar {
+    registerStatusItem(id: string, item: StatusItem): unknown;
+  }
+  export const IStatusBar: unknown;
+}
+
+declare module "@jupyterlab/settingregistry" {
+  export interface LoadedSettings {
+    readonly composite: object;
+    readonly changed: { connect(changed: () => void): void };
+  }
+  export interface ISettingRegistry {
+    load(id: string): Promise<LoadedSettings>;
+  }
+  export const ISettingRegistry: unknown;
+}
+
+declare module "@jupyterlab/completer" {
+  export interface CompletionContext {
+    readonly editor?: {
+      readonly model: { readonly sharedModel: { getSource(): string } };
+      getCursorPosition(): object;
+      getOffsetAt(position: object): number;
+    } | null;
+  }
+  export interface CompletionRequest {
+    readonly text: string;
+    readonly offset: number;
+  }
+  export interface CompletionReply {
+    start: number;
+    end: number;
+    items: { label: string; type: string; documentation?: string }[];
+  }
+  export interface ICompletionProvider {
+    readonly identifier: string;
+    readonly rank: number;
+    readonly renderer: null;
+    isApplicable(context: CompletionContext): Promise<boolean>;
+    fetch(request: CompletionRequest, context: CompletionContext): Promise<CompletionReply>;
+  }
+  export interface ICompletionProviderManager {
+    registerProvider(provider: ICompletionProvider): void;
+  }
+  export const ICompletionProviderManager: unknown;
 }
 
 declare module "@jupyterlab/notebook" {
@@ -79,13 +203,11 @@ declare module "@jupyterlab/codemirror" {
   }
   export interface EditorExtensionFactory {
     name: string;
-    default: unknown;
-    schema: object;
     factory(options: { model: EditorModel }): unknown;
   }
   export interface IEditorExtensionRegistry {
     addExtension(factory: EditorExtensionFactory): void;
   }
   export const IEditorExtensionRegistry: unknown;
-  export const EditorExtensionRegistry: { createConditionalExtension(truthy: Extension, falsy?: Extension): unknown };
+  export const EditorExtensionRegistry: { createImmutableExtension(extension: Extension): unknown };
 }

@@ -5,10 +5,14 @@ import { type EditorState, type Extension, Prec, type Range } from "@codemirror/
 import { Decoration, type DecorationSet, EditorView, ViewPlugin, type ViewUpdate } from "@codemirror/view";
 import { partsOf } from "./magicline";
 
+/** What the page's body says of the look (magiclook.ts). */
+const BAR = "[data-elf-magic=bar] &";
+const COLOURED = "[data-elf-magic]:not([data-elf-magic=plain]) &";
+
 /** In Lab's own colours of code, so in any theme. Classes twice, to go before the language's own. */
 const COLOURS = EditorView.baseTheme({
-  ".elf-magic-line": { boxShadow: "inset 3px 0 var(--jp-mirror-editor-meta-color)", background: "var(--jp-layout-color2)" },
-  ".elf-magic-line .elf-magic.elf-magic, .elf-magic-line .elf-magic.elf-magic *": {
+  [`${BAR} .elf-magic-line`]: { boxShadow: "inset 3px 0 var(--jp-mirror-editor-meta-color)", background: "var(--jp-layout-color2)" },
+  [`${COLOURED} .elf-magic-line .elf-magic.elf-magic, ${COLOURED} .elf-magic-line .elf-magic.elf-magic *`]: {
     fontWeight: "normal",
     fontStyle: "normal",
     textDecoration: "none",
@@ -24,7 +28,7 @@ const COLOURS = EditorView.baseTheme({
 });
 
 function colour(kind: string, name: string, weight = "normal"): Record<string, Record<string, string>> {
-  const own = `.elf-magic-line .elf-magic .elf-magic-${kind}.elf-magic-${kind}`;
+  const own = `${COLOURED} .elf-magic-line .elf-magic .elf-magic-${kind}.elf-magic-${kind}`;
   return { [`${own}, ${own} *`]: { color: `var(--jp-mirror-editor-${name}-color)`, fontWeight: weight } };
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -70,6 +71,7 @@ def test_elf_lines_are_set_apart_in_jupyterlab(lab: str, page: Page, tmp_path: P
     faults = told(page)
     book = Book(page, lab, tmp_path / "books" / "magic.ipynb", FLOW, PLAIN)
     check_the_magic_line(page)
+    assert "inset" in line(page, 0).evaluate(BAR)
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     page.screenshot(path=PICTURES / "magic, light.png")
@@ -87,13 +89,21 @@ def test_elf_lines_are_set_apart_in_jupyterlab(lab: str, page: Page, tmp_path: P
     assert [fault for fault in faults if "elfbook" in fault] == []
 
 
-def test_elf_lines_are_as_others_when_the_setting_says_so(lab: str, page: Page, tmp_path: Path) -> None:
-    settings = tmp_path / "settings" / "@jupyterlab" / "codemirror-extension" / "plugin.jupyterlab-settings"
+WEIGHT = "element => getComputedStyle(element.querySelector('*') ?? element).fontWeight"
+BAR = "line => getComputedStyle(line).boxShadow"
+
+
+@pytest.mark.parametrize("look", ["colours", "plain"])
+def test_elf_lines_look_as_the_setting_says(lab: str, page: Page, tmp_path: Path, look: str) -> None:
+    settings = tmp_path / "settings" / "elfbook" / "settings.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
-    settings.write_text('{"defaultConfig": {"elfbookMagic": false}}')
+    settings.write_text(json.dumps({"magicLine": look}))
     Book(page, lab, tmp_path / "books" / "magic.ipynb", FLOW, PLAIN)
+    page.locator(f"body[data-elf-magic={look}]").wait_for()
     expect(line(page, 0)).to_contain_text("%%elf flow")
-    expect(page.locator(".elf-magic-line")).to_have_count(0)
+    assert line(page, 0).evaluate(BAR) == "none"
+    bold = line(page, 0).locator(".elf-magic-verb").evaluate(WEIGHT) == "700"
+    assert bold == (look == "colours")
 
 
 ACTIVE = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"

@@ -86,6 +86,8 @@ def placed(folder: Path) -> Iterator[dict[str, str]]:
     extensions = folder / "share" / "labextensions"
     extensions.mkdir(parents=True)
     (extensions / "elfbook").symlink_to(ROOT / "elfbook" / "labextension")
+    # And so does their extension of Jupyter's server.
+    environ["JUPYTER_CONFIG_PATH"] = str(ROOT / "elfbook" / "server" / "config")
     others = os.environ.get("JUPYTER_PATH")
     environ["JUPYTER_PATH"] = os.pathsep.join([str(extensions.parent), *([others] if others else [])])
     yield environ

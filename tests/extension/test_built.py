@@ -19,7 +19,7 @@ from tests.extension.conftest import EXTENSION, ROOT, run
 STATIC = ROOT / "elfbook" / "static"
 BUILT = ("board.css", "board.js", "canvas.js", "graphviz.js")
 LAB = ROOT / "elfbook" / "labextension"
-LAB_BUILT = ("package.json", "static/remoteEntry.js")
+LAB_BUILT = ("package.json", "schemas/elfbook/settings.json", "static/remoteEntry.js")
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -44,10 +44,12 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_extension_shares_what_jupyterlab_has_and_fetches_nothing() -> None:
+def test_the_extension_shares_what_jupyterlab_has_and_names_no_place_of_its_own() -> None:
+    """That nobody but the Jupyter server is asked, tests/browser/test_panel.py sees."""
     entry = (LAB / "static" / "remoteEntry.js").read_text(encoding="utf-8")
-    assert len(entry.encode()) <= 20 * 1024
-    assert not re.search(r"https?://|\bfetch\(|XMLHttpRequest|WebSocket|innerHTML|\beval\(|new Function", entry)
+    assert len(entry.encode()) <= 70 * 1024
+    assert set(re.findall(r"(?:https?|wss?)://[^\"'`\s]*", entry)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"XMLHttpRequest|EventSource|innerHTML|insertAdjacentHTML|\beval\(|new Function", entry)
     assert json.loads((LAB / "package.json").read_text(encoding="utf-8"))["version"] == __version__
 
 
