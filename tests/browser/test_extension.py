@@ -99,7 +99,7 @@ def test_elf_lines_look_as_the_setting_says(lab: str, page: Page, tmp_path: Path
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps({"magicLine": look}))
     Book(page, lab, tmp_path / "books" / "magic.ipynb", FLOW, PLAIN)
-    page.locator(f"body[data-elf-magic={look}]").wait_for()
+    page.locator(f"body[data-elf-magic={look}]").wait_for(state="attached")
     expect(line(page, 0)).to_contain_text("%%elf flow")
     assert line(page, 0).evaluate(BAR) == "none"
     bold = line(page, 0).locator(".elf-magic-verb").evaluate(WEIGHT) == "700"

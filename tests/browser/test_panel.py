@@ -127,7 +127,7 @@ def test_it_needs_no_kernel(book: Book, page: Page, tmp_path: Path, packages: Pa
     colours = set()
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
         execute(page, "apputils:change-theme", theme=theme)
-        page.locator(f"body[data-jp-theme-name='{theme}']").wait_for()
+        page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
         lab_tests.until(lambda: page.evaluate(COLOURS) not in colours, f"the colours of {theme}")
         colours.add(page.evaluate(COLOURS))
         picture(page, theme)
