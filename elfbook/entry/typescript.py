@@ -1,6 +1,6 @@
-"""The page's table of what may be typed: `python -m elfbook.entry.typescript > extension/lab/vocabulary.ts`.
+"""The page's table of what may be typed, with which JupyterLab completes `%elf` lines without a kernel.
 
-With it JupyterLab completes `%elf` lines also while no kernel answers.
+`python -m elfbook.entry.typescript > extension/lab/vocabulary.ts`
 """
 
 from __future__ import annotations
