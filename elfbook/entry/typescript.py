@@ -1,4 +1,4 @@
-"""The page's table of what may be typed, with which JupyterLab completes `%elf` lines without a kernel.
+"""What may be typed, as the page's table: with it JupyterLab completes without a kernel.
 
 `python -m elfbook.entry.typescript > extension/lab/vocabulary.ts`
 """
