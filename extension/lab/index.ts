@@ -101,8 +101,10 @@ const status: JupyterFrontEndPlugin = {
   id: "elfbook:status",
   description: "What runs and what has failed, in the status bar.",
   autoStart: true,
-  requires: [IStatusBar, IConnection, ISettings],
-  activate: addStatus,
+  requires: [IConnection, ISettings],
+  // Notebook 7 has none.
+  optional: [IStatusBar],
+  activate: (app: JupyterFrontEnd, way: Connection, set: Settings, bar: IStatusBar | null) => bar && addStatus(app, bar, way, set),
 };
 
 const completion: JupyterFrontEndPlugin = {
