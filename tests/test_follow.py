@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from elfbook.errors import MyceliumError, MyceliumUnreachable, StoreRegressed
+from elfbook.seals import RECORD_SEAL_BYTES
 from elfbook.store import follow
 from elfbook.store.follow import FROM_NOW, Follower, Taker, place_of
 from elfbook.store.link import Entry
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json
 from elfbook.store.server import ensure_server, stop_server
-from elfbook.wire import RECORD_SEAL_BYTES
 
 FEW = 50
 

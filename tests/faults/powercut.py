@@ -37,11 +37,12 @@ from images import copy, missing, mounted
 from elfbook.client.client import Client
 from elfbook.facts import Claimed, Succeeded
 from elfbook.model import Origin, ValueRef
+from elfbook.seals import RECORD_SEAL_BYTES
 from elfbook.store import server
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json, write_json
-from elfbook.wire import RECORD_SEAL_BYTES, digest_of, encode
+from elfbook.wire import digest_of, encode
 
 IMAGE_MB = 256
 ROUND = 5
