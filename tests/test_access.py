@@ -20,6 +20,7 @@ from elfbook.store.address import Address
 from elfbook.store.follow import Follower
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.server import server_program
+from tests.frozen import freeze
 
 KEY = b"k" * 32
 CONFIG = """\
@@ -236,7 +237,7 @@ async def test_a_server_that_is_only_frozen_is_waited_for(own: Own, until) -> No
     own.configure(ELF)
     own.start()
     mycelium = await open_at(await own.address(until))
-    os.kill(own.process.pid, signal.SIGSTOP)
+    freeze(own.process.pid)
     try:
         write = mycelium.jobs.write(mycelium.names.job("crawl.1", 0), b"x", 0)
         await until(lambda: "does not answer" in mycelium.pressure.why)

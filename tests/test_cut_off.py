@@ -7,9 +7,7 @@ import contextlib
 import inspect
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -25,6 +23,7 @@ from elfbook.store.place import Place, read_json
 from elfbook.store.server import ensure_server
 from elfbook.tracing import values
 from elfbook.tracing.graph import Drawn
+from tests.frozen import freeze
 
 LIMIT_S = 40.0
 """Longer than every wait that ends by itself; a call that takes so long hangs."""
@@ -91,16 +90,6 @@ async def ended(call: Awaitable[object]) -> object:
         return "it hangs"
     except Exception as error:
         return error
-
-
-def freeze(server: int) -> None:
-    """Holds afterwards: no thread of it runs. The signal alone is sent before they have all stopped."""
-    os.kill(server, signal.SIGSTOP)
-    deadline = time.monotonic() + LIMIT_S
-    while not all(
-        stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in Path(f"/proc/{server}/task").glob("*/stat")
-    ):
-        assert time.monotonic() < deadline, "the server did not stop"
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ from elfbook.store.link import Entry
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place, read_json
 from elfbook.store.server import ensure_server, stop_server
+from tests.frozen import freeze
 
 FEW = 50
 
@@ -296,7 +297,7 @@ async def test_a_server_that_is_slow_to_answer_has_lost_nothing(mycelium, place,
 
     async def frozen(follower, count):
         if not looks:
-            os.kill(server, signal.SIGSTOP)
+            freeze(server)
         await pull(follower, count)
 
     def watched(follower):

@@ -19,6 +19,7 @@ from elfbook.store.place import Place, read_json
 from elfbook.store.pressure import Pressure, Trouble
 from elfbook.store.server import ensure_server
 from elfbook.store.writer import BATCH_MESSAGES, SINGLY, Among, Conflict, Writer
+from tests.frozen import freeze
 
 MANY = BATCH_MESSAGES * 2 + 7
 
@@ -337,7 +338,7 @@ async def test_a_server_that_dies_in_mid_flight_stores_each_write_once_or_fails_
         os.kill(facts["pid"], signal.SIGKILL)
         await asyncio.to_thread(ensure_server, place, mode="fast")
     else:
-        os.kill(facts["pid"], signal.SIGSTOP)
+        freeze(facts["pid"])
         before = len(settled)
         await until(lambda: mycelium.link._waiting)
         os.kill(facts["pid"], signal.SIGCONT)

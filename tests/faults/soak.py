@@ -128,7 +128,7 @@ class Soak:
 
     async def sizes(self) -> dict[str, float]:
         facts = await asyncio.to_thread(hostfile.find, self.ground.place)
-        beats = await self.ground.client.workers()
+        beats = await mixed.patiently(self.ground.client.workers, "asking who works")
         pids = {"client": [os.getpid()], "server": [read_json(self.ground.place.server_file)["pid"]]}
         if facts is not None:
             pids |= {"host": [facts.pid], "scheduler": [facts.scheduler_pid]}
@@ -177,21 +177,21 @@ def slope_of(points: list[tuple[float, float]]) -> float:
 async def judge(soak: Soak) -> bool:
     """The end: everything whole again, then the seven points over all runs; True when all held."""
     ground = soak.ground
-    await ground.tree.whole()
-    await ground.connect()  # a fresh client: nothing it knew before counts
-    wrong = list(soak.wrong)
-    stored = {manifest.run: manifest for manifest in (await ground.client.mycelium.all_runs())[0]}
-    for submitted in soak.submitted:
-        wrong += await check_run(ground.client.mycelium, submitted, stored=stored.get(submitted.run))
-    print(f"each of {len(soak.submitted)} runs was read again: {len(wrong)} wrong", flush=True)
-    wrong += await check_chain(ground.client.mycelium) + await check_quiet(ground.client.mycelium)
     kinds = ", ".join(f"{count} {kind}" for kind, count in soak.kinds.most_common())
-    print(f"runs: {kinds}")
-    print(f"checker over {len(soak.submitted)} runs: " + (f"\n{told(wrong)}" if wrong else "nothing wrong"))
+    print(f"runs: {kinds}; each was checked when it had ended: {len(soak.wrong)} wrong")
     flat = True
     for role, good, words in soak.flat():
-        print(f"memory of {role}: {'flat' if good else 'GROWS'} ({words})")
+        print(f"memory of {role}: {'flat' if good else 'GROWS'} ({words})", flush=True)
         flat &= good
+    await ground.tree.whole()
+    await ground.connect()  # a fresh client: nothing it knew before counts
+    mycelium, wrong = ground.client.mycelium, list(soak.wrong)
+    stored = {manifest.run: manifest for manifest in (await mycelium.all_runs())[0]}
+    for submitted in soak.submitted:
+        wrong += await check_run(mycelium, submitted, stored=stored.get(submitted.run))
+    print(f"each of {len(soak.submitted)} runs was read again: {len(wrong)} wrong", flush=True)
+    wrong += await check_chain(mycelium) + await check_quiet(mycelium)
+    print("checker over all: " + (f"\n{told(wrong)}" if wrong else "nothing wrong"))
     return not wrong and flat
 
 
