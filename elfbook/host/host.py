@@ -90,7 +90,7 @@ class Host:
 
     def fork(self) -> None:
         """Start all children that are wanted, while this process has one thread and no event loop."""
-        for child in [*self.workers.values(), self.scheduler]:
+        for child in self.children:
             child.start(fork)
 
     async def run(self) -> None:
@@ -155,6 +155,11 @@ class Host:
 
     # ------------------------------------------------------------------ children
 
+    @property
+    def children(self) -> list[Child]:
+        """All that it keeps going, the workers first."""
+        return [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]
+
     def _child(self, module: str, name: str, words: list[str]) -> Child:
         usual = ["--state-dir", str(self.place.state_dir), "--namespace", self.place.namespace]
         usual += ["--name", name, "--parent", *(["--url", self.place.url] if self.place.url else [])]
@@ -189,10 +194,10 @@ class Host:
         """Start what is wanted; start again what has died."""
         while True:
             self._look.clear()
-            for child in [*self.workers.values(), self.scheduler]:
+            for child in self.children:
                 if child.process is not None and child.process.look() is not None:
                     await self._died(child)
-            for child in [*self.workers.values(), self.scheduler]:
+            for child in self.children:
                 if child.process is None:
                     child.start(execute)
                 if not child.told and self.serving is not None and await self._may_begin(child):
@@ -318,7 +323,6 @@ class Host:
             case "down":
                 self._stop.set()
         serving, store = self.serving, self.serving and self.serving.store
-        children = [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]
         return {
             "pid": os.getpid(),
             "started_server": self.started_server,
@@ -336,7 +340,7 @@ class Host:
             "scheduler_pid": self.scheduler.process.pid if self.scheduler and self.scheduler.process else 0,
             "url": serving.mycelium.address.url if serving else "",
             "durability": serving.mycelium.durability if serving else "",
-            "trouble": self.trouble or next((child.trouble for child in children if child.trouble), ""),
+            "trouble": self.trouble or next((child.trouble for child in self.children if child.trouble), ""),
             "losses": store.losses if store else [],
             "asides": list(store.asides) if store else [],
             "pressure": store.trouble if store else "",

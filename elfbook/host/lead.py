@@ -68,12 +68,17 @@ class Lead:
     def sure(self) -> bool:
         """True while it has missed nothing, as far as it can know; looks at the clock first."""
         self._notice_sleep()
-        return self._doubts == self._settled
+        return not self._in_doubt
+
+    @property
+    def _in_doubt(self) -> bool:
+        return self._doubts != self._settled
 
     def doubt(self) -> None:
         """It may have missed something: it makes no offer until it has caught up."""
+        catching_up = self._in_doubt
         self._doubts += 1
-        if self._doubts == self._settled + 1:
+        if not catching_up:
             self.own(self._catch_up())
 
     def _notice_sleep(self) -> None:
@@ -116,12 +121,12 @@ class Lead:
         self._heard = {who: (seq, at) for who, (seq, at) in self._heard.items() if at > before}
         led = self.leads
         self.leads = all(self.rank < (seq, who) for who, (seq, _) in self._heard.items())
-        if self.leads and not led and self._doubts == self._settled:
+        if self.leads and not led and not self._in_doubt:
             self.on_lead()
 
     async def _say(self) -> None:
         seq, who = self.rank
-        if not who or self._doubts != self._settled:
+        if not who or self._in_doubt:
             return
         with contextlib.suppress(Unanswered):
             await self.mycelium.link.publish(self.mycelium.names.schedulers, f"{seq} {who}".encode())

@@ -134,11 +134,7 @@ class World:
     async def live(self, client: Client, story: Story) -> None:
         await asyncio.sleep(max(0.0, story.begins_s - self.loop.now))
         while story.stage != "over":
-            try:
-                await self.one_stage(client, story)
-            except EXPECTED as error:
-                self.network.note(f"{story.flow} {story.stage}: {error}")
-                await asyncio.sleep(1.0)
+            await self.tried(self.one_stage(client, story), lambda: f"{story.flow} {story.stage}")
 
     async def one_stage(self, client: Client, story: Story) -> None:
         if story.stage == "submit":
@@ -168,11 +164,15 @@ class World:
             if not story.run:
                 await asyncio.sleep(LOOK_S)
                 continue
-            try:
-                await self.one_rest(client, story)
-            except EXPECTED as error:
-                self.network.note(f"{story.flow} {story.resting}: {error}")
-                await asyncio.sleep(1.0)
+            await self.tried(self.one_rest(client, story), lambda: f"{story.flow} {story.resting}")
+
+    async def tried(self, step: Coroutine, what: Callable[[], str]) -> None:
+        """A step of a client's; if its surroundings fail, that is noted, and a moment passes."""
+        try:
+            await step
+        except EXPECTED as error:
+            self.network.note(f"{what()}: {error}")
+            await asyncio.sleep(1.0)
 
     async def one_rest(self, client: Client, story: Story) -> None:
         watched = await client.watch(story.flow, int(story.run.rpartition(".")[2]))
