@@ -131,8 +131,8 @@ async def test_a_frozen_server_is_named_by_every_call_and_afterwards_all_goes_on
         client.mycelium.pressure.patience_s = 30.0
         assert await asyncio.wait_for(client.cancel(run), LIMIT_S) in (0, 2)  # 0: the first one did it
         await asyncio.wait_for(waiting, LIMIT_S)
-        lines = {line.flow: line.counts for line in await client.runs()}
-        assert lines["crawl"] == {"cancelled": 2}
+        counts = {each.flow: each.counts for each in await client.runs()}
+        assert counts["crawl"] == {"cancelled": 2}
 
 
 async def test_a_submission_in_doubt_is_found_again_also_when_it_has_ended(place, monkeypatch) -> None:

@@ -54,7 +54,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "snapshots", "uptake", "scheduler", "schedulerprocess", "children", "ledger", "withheld", "storekeeper", "serving", "host",
     ),
     "client": (
-        "local", "portal", "outward", "ear", "watched", "talk", "lines", "pausing", "client", "runlist",
+        "local", "portal", "outward", "ear", "watched", "talk", "noted", "pausing", "client", "runlist",
     ),
     "notebook": (
         "traces", "body", "grammar", "policies", "ipython", "naming", "pages", "roster", "strays", "texts",

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from elfbook.client.ear import Ear
-from elfbook.client.lines import RunLine
+from elfbook.client.noted import Noted
 from elfbook.client.outward import outward
 from elfbook.client.pausing import said_to_rest
 from elfbook.client.watched import Watched, read_revision
@@ -29,6 +29,7 @@ from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.store.place import Place
 from elfbook.tracing.graph import Drawn
+from elfbook.view.overview import RunNow
 from elfbook.wire import check_flow_name, decode, digest_of, encode, seal
 
 log = logging.getLogger("elfbook")
@@ -285,20 +286,15 @@ class Client:
         hint = f"Did you mean {near[0]}?" if near else "See what there is with  %elf runs"
         return ElfUsageError(f"there is no flow called {flow} here", hint=hint)
 
-    async def runs(self) -> list[RunLine]:
+    async def runs(self) -> list[RunNow]:
         """Every run, oldest first."""
-        manifests, settled = await self.mycelium.all_runs()
-        lines = []
+        manifests, ends = await self.mycelium.all_runs()
+        found = []
         for manifest in manifests:
-            note, paused = settled.get(manifest.run), False
-            if note is not None:
-                counts = note.counts
-            else:
-                now = (await self.watch(manifest.flow, manifest.number)).state
-                counts = {state.value: count for state, count in now.counts.items() if count}
-                paused = now.paused
-            lines.append(RunLine(manifest.flow, manifest.number, manifest, note, counts, paused))
-        return lines
+            end = ends.get(manifest.run)
+            state = None if end is not None else (await self.watch(manifest.flow, manifest.number)).state
+            found.append(Noted.of(manifest).now(state, end))
+        return found
 
     async def workers(self) -> list[Beat]:
         """The workers that are alive now."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from elfbook.client.client import Client
+from elfbook.client.noted import Noted
 from elfbook.client.watched import Watched, read_revision
 from elfbook.errors import ElfbookError, MyceliumUnreachable
-from elfbook.log.fold import run_outcome
-from elfbook.model import Manifest, Revision, Settled, ValueRef
+from elfbook.model import Revision, Settled, ValueRef
 from elfbook.store.link import Unanswered
 from elfbook.view.overview import CodeUse, RunNow
 
@@ -18,35 +18,6 @@ log = logging.getLogger("elfbook")
 
 MOST_CODES = 100
 """Of the codes used last so many are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What stays the same of a run, without its graph: there may have been very many runs."""
-
-    flow: str
-    number: int
-    jobs: int
-    submitted_at: float
-    notebook: str
-    revisions: dict[str, ValueRef]
-
-    @classmethod
-    def of(cls, manifest: Manifest) -> Noted:
-        """What a manifest says."""
-        return cls(
-            manifest.flow,
-            manifest.number,
-            manifest.jobs,
-            manifest.submitted_at,
-            manifest.origin.notebook,
-            manifest.revisions,
-        )
-
-    @property
-    def run(self) -> str:
-        """The run's id."""
-        return f"{self.flow}.{self.number}"
 
 
 @dataclass(eq=False)
@@ -154,19 +125,8 @@ class RunList:
 
     def now(self, run: str) -> RunNow:
         """The run as it is known now; KeyError for none."""
-        noted, note, watched = self.runs[run], self._notes.get(run), self._watched.get(run)
-        same = (noted.flow, noted.number, noted.jobs)
-        when = {"submitted_at": noted.submitted_at, "notebook": noted.notebook}
-        if watched is not None:
-            state = watched.state
-            counts = {str(name): number for name, number in state.counts.items() if number}
-            paused = run_outcome(state) == "paused"
-            return RunNow(*same, counts, state.settled, paused, **when)
-        if note is not None and note.counts:
-            return RunNow(
-                *same, note.counts, True, settled_at=note.at or None, failures=note.failures, **when
-            )
-        return RunNow(*same, {"waiting": noted.jobs}, False, **when)
+        watched = self._watched.get(run)
+        return self.runs[run].now(watched.state if watched is not None else None, self._notes.get(run))
 
     def newest_first(self, before: str = "") -> Iterator[str]:
         """Ids of the runs, those submitted before that one; KeyError if there is none of that id."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -229,30 +229,27 @@ def runs(*, here: bool = False, failed: bool = False, notebook: Notebook | None 
 def run_lines(notebook: Notebook, *, here: bool = False, failed: bool = False) -> list[str]:
     """One line for each run: `✗ party    4 of 6 done, 1 failed, 1 skipped`."""
     found = notebook.ask(notebook.client.runs)[::-1]
-    notebook.seen_runs = tuple(dict.fromkeys(line.flow for line in found))
+    notebook.seen_runs = tuple(dict.fromkeys(run.flow for run in found))
     mine = notebook.origin(None).notebook
     latest: dict[str, int] = {}
-    for line in found:
-        latest[line.flow] = max(line.number, latest.get(line.flow, 0))
+    for run in found:
+        latest[run.flow] = max(run.number, latest.get(run.flow, 0))
     shown = [
-        line
-        for line in found
-        if (not here or line.manifest.origin.notebook == mine)
-        and (not failed or line.counts.get(State.FAILED, 0))
+        run
+        for run in found
+        if (not here or run.notebook == mine) and (not failed or run.counts.get(State.FAILED, 0))
     ]
-    names = [
-        line.flow if line.number == latest[line.flow] else f"{line.flow}.{line.number}" for line in shown
-    ]
+    names = [run.flow if run.number == latest[run.flow] else run.run for run in shown]
     width = max(map(len, names), default=0)
     return [
-        f"{PAUSED_GLYPH if line.paused else run_glyph(line.counts)} {name:<{width}}  "
-        + counts_words(line.counts, line.manifest.jobs)
-        + ", paused" * line.paused
-        for name, line in zip(names, shown, strict=True)
+        f"{PAUSED_GLYPH if run.paused else run_glyph(run.counts)} {name:<{width}}  "
+        + counts_words(run.counts, run.jobs)
+        + ", paused" * run.paused
+        for name, run in zip(names, shown, strict=True)
     ]
 
 
-def run_glyph(counts: dict[str, int]) -> str:
+def run_glyph(counts: Mapping[str, int]) -> str:
     """The run's outcome as one character."""
     for state in (State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED, State.SKIPPED):
         if counts.get(state):
@@ -350,8 +347,8 @@ def attach_all(*, notebook: Notebook | None = None) -> list[Run]:
 def flows_here(notebook: Notebook) -> list[str]:
     """The flows that this notebook started, the newest first."""
     mine = notebook.origin(None).notebook
-    lines = reversed(notebook.ask(notebook.client.runs))
-    found = unique(line.flow for line in lines if line.manifest.origin.notebook == mine)
+    newest_first = reversed(notebook.ask(notebook.client.runs))
+    found = unique(run.flow for run in newest_first if run.notebook == mine)
     if not found:
         raise ElfUsageError("this notebook has no runs in the store", hint="See  %elf runs")
     return found

@@ -29,14 +29,16 @@ def counts_words(counts: Mapping[str, int], total: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunNow:
-    """What is known of a run without its graph."""
+    """What is known of a run without its graph: a fact each, of which lists make their words."""
 
     flow: str
     number: int
     jobs: int
     counts: Mapping[str, int]
+    """State to number of jobs; states without jobs may be missing."""
     settled: bool
     paused: bool = False
+    """True while it rests; never of a run that has settled."""
     submitted_at: float = 0.0
     settled_at: float | None = None
     failures: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ class RunNow:
 
 
 def run_line(now: RunNow, newest: int) -> RunLine:
-    """The run in a list; `newest` is the number of its flow's newest run."""
+    """The run as a panel is told of it; `newest` is the number of its flow's newest run."""
     return RunLine(
         run=now.run,
         name=now.flow if now.number == newest else now.run,
@@ -75,7 +77,7 @@ def run_line(now: RunNow, newest: int) -> RunLine:
         jobs=now.jobs,
         counts={state: number for state, number in now.counts.items() if number},
         settled=now.settled,
-        paused=now.paused and not now.settled,
+        paused=now.paused,
         submitted_at=now.submitted_at,
         settled_at=now.settled_at,
         failures=tuple(map(printable, now.failures)),

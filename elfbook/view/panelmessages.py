@@ -94,7 +94,7 @@ class Elf(Struct, frozen=True):
 
 
 class RunLine(Struct, frozen=True):
-    """A run in a list."""
+    """A run in a panel's list: what is known of it, and the words for that."""
 
     run: str
     """`party.2`: by this it is asked for."""

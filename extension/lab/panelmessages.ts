@@ -65,7 +65,7 @@ export interface Elf {
   doc?: string;
 }
 
-/** A run in a list. */
+/** A run in a panel's list: what is known of it, and the words for that. */
 export interface RunLine {
   /** `party.2`: by this it is asked for. */
   run: string;

@@ -47,7 +47,7 @@ async def test_nothing_begins_while_a_run_is_paused_and_all_is_done_afterwards(t
         await book.settled(await book.submit("after", lambda: other.task_same.map(range(50))))
         again = [fact.job for fact in await book.facts(run) if isinstance(fact.event, Claimed)]
         assert again == begun, "a scheduler that starts over offers nothing of it"
-        assert [line.paused for line in await watcher.runs() if line.flow == "rest"] == [True]
+        assert [run.paused for run in await watcher.runs() if run.flow == "rest"] == [True]
         assert await watcher.resume(seen)
     finally:
         await watcher.close()
