@@ -52,7 +52,6 @@ class Panel:
     def __init__(self, connection: WebSocketClientConnection) -> None:
         self.connection = connection
         self.overview: Overview | None = None
-        self.overviews: list[Overview] = []
         self.answers: dict[int, Reply | Older] = {}
         self.told: list[messages.TOLD] = []
         self.refused: list[NoBoard] = []
@@ -67,7 +66,6 @@ class Panel:
             match news:
                 case Overview():
                     self.overview = news
-                    self.overviews.append(news)
                 case Reply() | Older():
                     self.answers[news.id] = news
                 case NoBoard():
@@ -264,6 +262,21 @@ async def test_a_page_that_comes_while_the_last_one_goes(
     await until(lambda: second.told)
     await desk.leave(second)
     await until(lambda: desk._task is None)
+
+
+async def test_an_overview_that_has_not_changed_is_told_once(tmp_path: Path, until: Callable) -> None:
+    told: list[str | bytes] = []
+    pages = [desks.Page(told.append), desks.Page(lambda _: None), desks.Page(lambda _: None)]
+    desk = Desk(Place(tmp_path))
+    try:
+        for page in pages:
+            await desk.join(page)
+            await until(lambda page=page: page.told)
+    finally:
+        for page in pages:
+            await desk.leave(page)
+        await until(lambda: desk._task is None)
+    assert len(told) == 1, "the first page was looked at again with each that came after it"
 
 
 async def test_a_server_of_ones_own_that_does_not_answer(tmp_path: Path, until: Callable) -> None:

@@ -203,7 +203,7 @@ class Desk:
                 self._why = self._away(named(error))
         overview = self._overview()
         for page in [page for page in self.pages if page.looks]:
-            if differs(overview, page.told):
+            if overview != page.told:
                 page.told = overview
                 page.say(overview)
 
@@ -278,7 +278,6 @@ class Desk:
             place=shown(place.url) if place.url else "this machine only",
             kept="" if place.url else below_home(place.state_dir),
             attention=attention(facts),
-            now=time.time(),
         )
         if self.client is None or self._list is None:
             return seen
@@ -308,8 +307,3 @@ def attention(facts: hostfile.HostFacts | None) -> tuple[str, ...]:
     if facts is None:
         return ()
     return tuple(words for words in (*facts.losses, *facts.asides, facts.pressure, facts.trouble) if words)
-
-
-def differs(overview: Overview, told: Overview | None) -> bool:
-    """True when more than the clock has changed."""
-    return told is None or overview != msgspec.structs.replace(told, now=overview.now)

@@ -153,8 +153,6 @@ class Overview(News, frozen=True, tag="overview"):
     """Jobs that run now."""
     failed: int = 0
     """Runs among `runs` that have settled with failed jobs, or have failed jobs already."""
-    now: float = 0.0
-    """The server's clock, when one of the other things last changed."""
 
 
 class Older(News, frozen=True, tag="older"):

@@ -121,8 +121,6 @@ export interface Overview {
   running?: number;
   /** Runs among `runs` that have settled with failed jobs, or have failed jobs already. */
   failed?: number;
-  /** The server's clock, when one of the other things last changed. */
-  now?: number;
 }
 
 /** The answer to More. */
