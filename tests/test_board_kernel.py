@@ -340,7 +340,8 @@ def test_what_is_no_message_is_refused_and_disturbs_nobody(front: Front, tmp_pat
         front.send(content)
     front.ask(messages.Open("a", 10**9))
     front.ask(messages.Act(1, "cancel", (99,)))
-    assert front.until(lambda: front.last(messages.Answer)).words == "flow odd has no such job"
+    answer = front.until(lambda: front.last(messages.Answer))
+    assert (answer.words, answer.ok) == ("flow odd has no such job. See  %elf show odd", False)
     front.ask(messages.Hello("a"))
     front.until(lambda: front.last(messages.Snapshot))
     assert front.run("print('well')") == "well\n"

@@ -1,14 +1,21 @@
-"""What calls of the client raise when the server does not answer: a named error that says what holds."""
+"""What calls of the client raise when the server does not answer: a named error that says what holds.
+
+And what whoever clicked is told of any error.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from elfbook.errors import MyceliumError, MyceliumUnreachable
+from elfbook.errors import ElfbookError, MyceliumError, MyceliumUnreachable
 from elfbook.store.answers import Refused, Unanswered
+from elfbook.view.acted import in_words
+
+log = logging.getLogger("elfbook")
 
 C = TypeVar("C", bound=type)
 
@@ -59,3 +66,11 @@ def _naming(verb: str, function: Callable[..., Any]) -> Callable[..., Any]:
             raise fresh from error
 
     return naming
+
+
+def told(error: Exception, asked: str) -> str:
+    """The error in words for whoever asked; one that is none of elfbook's is in the log too."""
+    if isinstance(error, ElfbookError):
+        return in_words(error)
+    log.error("%s failed", asked, exc_info=error)
+    return f"{type(error).__name__}: {error}"

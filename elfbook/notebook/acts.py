@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from elfbook.client.outward import told
 from elfbook.errors import ElfbookError
 from elfbook.view import acted
 from elfbook.view.messages import Act, Answer
@@ -12,26 +12,20 @@ from elfbook.view.messages import Act, Answer
 if TYPE_CHECKING:
     from elfbook.notebook.runs import Run
 
-log = logging.getLogger("elfbook")
-
 
 def answer(run: Run, act: Act) -> Answer:
     """The act is done, or could not be; never raises."""
     try:
         return Answer(act.id, done(run, act), ok=True)
-    except ElfbookError as error:
-        return Answer(act.id, acted.in_words(error), ok=False)
     except Exception as error:
         # Code of the user's cells is read for a retry; what it raises belongs to whoever clicked.
-        log.exception("%s of flow %s, asked by its board, failed", act.verb, run.flow)
-        return Answer(act.id, f"{type(error).__name__}: {error}", ok=False)
+        words = told(error, f"{act.verb} of flow {run.flow}, asked by its board,")
+        return Answer(act.id, words, ok=False)
 
 
 def done(run: Run, act: Act) -> str:
     """What came of it."""
-    jobs = [job for job in act.jobs if 0 <= job < len(run)]
-    if act.jobs and not jobs:
-        return f"flow {run.flow} has no such job"
+    jobs = acted.chosen(run.flow, run.state, act.jobs)
     match act.verb:
         case "cancel":
             return cancelled(run, run._notebook.cancel(run, act.why, jobs or None))

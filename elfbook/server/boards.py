@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from elfbook.client.client import Client
+from elfbook.client.outward import told
 from elfbook.client.talk import Talk, census
 from elfbook.client.watched import Watched
 from elfbook.errors import ElfbookError, MyceliumUnreachable
@@ -135,11 +136,9 @@ class PanelBoard:
                 self._say(Answer(act.id, AWAY, ok=False))
                 return
             self._say(Answer(act.id, await done(client, act.verb, talk.watched, act.jobs, act.why), ok=True))
-        except ElfbookError as error:
-            self._say(Answer(act.id, in_words(error), ok=False))
         except Exception as error:
-            log.exception("%s of run %s, asked by its board, failed", act.verb, self.run)
-            self._say(Answer(act.id, f"{type(error).__name__}: {error}", ok=False))
+            words = told(error, f"{act.verb} of run {self.run}, asked by its board,")
+            self._say(Answer(act.id, words, ok=False))
 
     # ------------------------------------------------------------------ telling
 

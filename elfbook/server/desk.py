@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from elfbook.client.client import Client
-from elfbook.client.outward import named
+from elfbook.client.outward import named, told
 from elfbook.client.runlist import RunList
 from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.host import hostfile
@@ -152,11 +152,8 @@ class Desk:
                     client = self._connected()
                     watched = await run_named(client, run)
                     page.say(Reply(number, await done(client, verb, watched, jobs, why), ok=True))
-        except ElfbookError as error:
-            page.say(Reply(wish.id, in_words(error), ok=False))
         except Exception as error:
-            log.exception("a panel's wish failed: %r", wish)
-            page.say(Reply(wish.id, f"{type(error).__name__}: {error}", ok=False))
+            page.say(Reply(wish.id, told(error, f"{wish!r}, asked by a panel,"), ok=False))
         self._looked_at = 0.0
         self._nudge.set()
 

@@ -31,9 +31,7 @@ async def done(
 ) -> str:
     """What came of it, in a sentence."""
     flow, state = watched.manifest.flow, watched.state
-    chosen = sorted(job for job in set(jobs) if 0 <= job < len(state.jobs))
-    if jobs and not chosen:
-        raise ElfUsageError(f"flow {flow} has no such job", hint=f"See  %elf show {flow}")
+    chosen = acted.chosen(flow, state, jobs)
     match verb:
         case "cancel":
             return acted.cancelled(flow, state, await client.cancel(watched, why, chosen or None))

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from elfbook.errors import ElfbookError
+from collections.abc import Collection
+
+from elfbook.errors import ElfbookError, ElfUsageError
 from elfbook.facts import State
 from elfbook.log.fold import RunState
 from elfbook.view.view import title_of
 from elfbook.words import plural
+
+
+def chosen(flow: str, state: RunState, jobs: Collection[int]) -> list[int]:
+    """Those of the named jobs that there are, ascending; none named stands for the whole run.
+
+    ElfUsageError when none of them is there.
+    """
+    found = sorted(job for job in set(jobs) if 0 <= job < len(state.jobs))
+    if jobs and not found:
+        raise ElfUsageError(f"flow {flow} has no such job", hint=f"See  %elf show {flow}")
+    return found
 
 
 def cancelled(flow: str, state: RunState, number: int) -> str:
