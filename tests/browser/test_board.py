@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 from playwright.sync_api import Locator, Page
 
 from elfbook.notebook import board
+from elfbook.words import plural
 from tests.browser import test_lab as lab_tests
 
 lab, page, place = lab_tests.lab, lab_tests.page, lab_tests.place
@@ -79,20 +81,28 @@ class Book(lab_tests.Notebook):
         self.wait_until_ready()
 
 
+@contextlib.contextmanager
+def gated(page: Page, url: str, folder: Path, name: str, *more: str, workers: int = 2) -> Iterator[Book]:
+    """A notebook with workers and an elf. Its third cell is a flow that waits for the file `gate`; its fourth is busy,
+    once there is a file `begun`, until there is a file `end`. In the end all of them are there."""
+    files = {file: str(folder / file) for file in ("gate", "begun", "end")}
+    cells = [f"%load_ext elfbook\n%elf up {workers}", ELF, FLOW.format(**files), BUSY.format(**files), *more]
+    book = Book(page, url, folder / "books" / f"{name}.ipynb", *cells)
+    book.begin(0)
+    book.wait(0, f"{plural(workers, 'worker')} ready")
+    book.begin(1)
+    book.wait(1, "Gate is ready")
+    try:
+        yield book
+    finally:
+        for file in files.values():
+            Path(file).touch()
+
+
 @pytest.fixture
-def book(lab: str, page: Page, tmp_path: Path) -> Any:
-    names = {name: str(tmp_path / name) for name in ("gate", "begun", "end")}
-    made = Book(
-        page, lab, tmp_path / "books" / "board.ipynb", "%load_ext elfbook\n%elf up 2", ELF,
-        FLOW.format(gate=names["gate"]), BUSY.format(begun=names["begun"], end=names["end"]), "%elf attach crawl",
-    )
-    made.begin(0)
-    made.wait(0, "2 workers ready")
-    made.begin(1)
-    made.wait(1, "Gate is ready")
-    yield made
-    for name in names.values():
-        Path(name).touch()
+def book(lab: str, page: Page, tmp_path: Path) -> Iterator[Book]:
+    with gated(page, lab, tmp_path, "board", "%elf attach crawl") as made:
+        yield made
 
 
 def test_a_click_is_served_while_a_cell_runs_and_the_settled_page_is_what_stays(book: Book, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import test_extension as extension_tests
 from tests.browser import test_lab as lab_tests
-from tests.browser.test_board import BUSY, ELF, FLOW, Book
+from tests.browser.test_board import Book, gated
 from tests.extension import conftest as sources
 
 lab, page, place = lab_tests.lab, lab_tests.page, lab_tests.place
@@ -53,21 +53,11 @@ def picture(page: Page, name: str) -> None:
 
 @pytest.fixture
 def book(lab: str, page: Page, tmp_path: Path) -> Iterator[Book]:
-    """A notebook whose flow waits for the file `gate`; its fourth cell is busy until there is a file `end`."""
-    names = {name: str(tmp_path / name) for name in ("gate", "begun", "end")}
-    cells = ["%load_ext elfbook\n%elf up 2", ELF, FLOW.format(gate=names["gate"])]
-    made = Book(
-        page, lab, tmp_path / "books" / "panel.ipynb", *cells, BUSY.format(begun=names["begun"], end=names["end"])
-    )
-    made.begin(0)
-    made.wait(0, "2 workers ready")
-    made.begin(1)
-    made.wait(1, "Gate is ready")
-    made.begin(2)
-    made.wait(2, "2 running")
-    yield made
-    for name in names.values():
-        Path(name).touch()
+    """A notebook whose flow has begun and waits for the file `gate`."""
+    with gated(page, lab, tmp_path, "panel") as made:
+        made.begin(2)
+        made.wait(2, "2 running")
+        yield made
 
 
 def test_it_shows_and_acts_while_a_cell_is_busy_and_a_board_outlives_its_output(
@@ -209,25 +199,19 @@ def test_it_says_what_to_do_where_the_server_has_no_part_of_elfbook(
 
 
 def test_it_stands_at_the_left_of_notebook_7(notebook: str, page: Page, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    cells = ["%load_ext elfbook\n%elf up 1", ELF, FLOW.format(gate=str(gate))]
-    book = Book(page, notebook, tmp_path / "books" / "panel.ipynb", *cells)
-    book.begin(0)
-    book.wait(0, "1 worker ready")
-    book.begin(1)
-    book.wait(1, "Gate is ready")
-    book.begin(2)
-    book.wait(2, "1 running")
-    shown = panel(page)
-    expect(shown.locator(".elf-panel-worker")).to_have_count(1)
-    run(page, "crawl.1").locator(".elf-run-open").click()
-    board = page.locator(".elf-board-widget")
-    expect(board).to_contain_text("1 running")
-    assert board.bounding_box()["height"] > 200
-    picture(page, "Notebook 7")
-    gate.touch()
-    expect(board).to_contain_text("6 of 6 done")
-    expect(run(page, "crawl.1").locator(".elf-run-word")).to_have_text("done")
+    with gated(page, notebook, tmp_path, "panel", workers=1) as book:
+        book.begin(2)
+        book.wait(2, "1 running")
+        shown = panel(page)
+        expect(shown.locator(".elf-panel-worker")).to_have_count(1)
+        run(page, "crawl.1").locator(".elf-run-open").click()
+        board = page.locator(".elf-board-widget")
+        expect(board).to_contain_text("1 running")
+        assert board.bounding_box()["height"] > 200
+        picture(page, "Notebook 7")
+        (tmp_path / "gate").touch()
+        expect(board).to_contain_text("6 of 6 done")
+        expect(run(page, "crawl.1").locator(".elf-run-word")).to_have_text("done")
 
 
 # ------------------------------------------------------------------------- completion
