@@ -24,6 +24,7 @@ from elfbook.facts import Cancelled, Reopened
 from elfbook.host import hostfile
 from elfbook.log.fold import RunState, start, to_cancel
 from elfbook.model import Beat, Graph, Manifest, Origin, Revision, Settled, Situation, ValueRef
+from elfbook.store.beside import ended
 from elfbook.store.graphstore import graph_of, store_graph, written
 from elfbook.store.link import Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
@@ -90,9 +91,7 @@ class Client:
             await watched.close()
         for ear in self._ears.values():
             await ear.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
         await self.mycelium.close()
 
     async def _beat(self) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from elfbook.errors import ElfbookError, MyceliumError
 from elfbook.progress import Report
+from elfbook.store.beside import ended
 from elfbook.store.follow import Follower
 from elfbook.store.link import Entry, Message, Unanswered
 from elfbook.store.mycelium import Mycelium
@@ -111,9 +112,7 @@ class Ear:
     async def close(self) -> None:
         """Nobody hears any more; the server keeps nothing of it."""
         self.error = self.error or MyceliumError("this process has stopped listening")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
 
     async def _hear_reports(self) -> None:
         """Hand on what workers say of their progress. Nothing rests on that, so nobody waits for it."""

@@ -16,6 +16,7 @@ from elfbook.facts import ENDED, Paused, State
 from elfbook.log.fold import RunState, fold
 from elfbook.model import Graph, Manifest, Output, Revision, ValueRef
 from elfbook.progress import Progress, Report
+from elfbook.store.beside import ended
 from elfbook.store.link import Entry, Unanswered
 from elfbook.store.mycelium import Mycelium
 from elfbook.wire import decode, unseal
@@ -308,8 +309,7 @@ class Watched:
         """Stop watching; the run goes on."""
         self._leave()
         if self._over is not None:
-            self._over.cancel()
-            await asyncio.gather(self._over, return_exceptions=True)
+            await ended([self._over])
 
 
 async def read_revision(mycelium: Mycelium, digest: str, ref: ValueRef) -> Revision:

@@ -26,6 +26,7 @@ from elfbook.host.children import Child, execute, fork
 from elfbook.host.hostfile import ASK_S, IDLE_S, last_line
 from elfbook.host.serving import Serving
 from elfbook.model import Beat
+from elfbook.store.beside import ended
 from elfbook.store.place import Place, read_json, write_json
 from elfbook.store.server import ensure_server, locked, stop_server
 from elfbook.wire import digest_of
@@ -103,9 +104,7 @@ class Host:
             tasks = [asyncio.create_task(loop) for loop in (self._supervise(), self._serve())]
             stopped = asyncio.create_task(self._stop.wait())
             done, pending = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            await ended(pending)
             for task in done - {stopped}:
                 task.result()
         except BaseException:

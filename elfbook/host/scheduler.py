@@ -26,7 +26,7 @@ from elfbook.host.snapshots import Snapshots
 from elfbook.host.uptake import Uptake
 from elfbook.log.fold import Action, Offer, Skip, due, next_action
 from elfbook.model import Settled
-from elfbook.store.beside import Beside
+from elfbook.store.beside import Beside, ended
 from elfbook.store.link import Entry, Message, Refused, Unanswered
 from elfbook.store.mycelium import Conflict, Mycelium
 from elfbook.work.pulse import LEASE_S
@@ -106,9 +106,7 @@ class Scheduler:
             for task in done - {stopped}:
                 task.result()
         finally:
-            for task in [stopped, *tasks]:
-                task.cancel()
-            await asyncio.gather(stopped, *tasks, return_exceptions=True)
+            await ended([stopped, *tasks])
             await self.beside.close()
             for call in undo:
                 await call()

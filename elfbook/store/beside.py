@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 
 
@@ -40,7 +40,12 @@ class Beside:
 
     async def close(self) -> None:
         """Holds afterwards: none of the tasks runs."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(self._tasks)
+
+
+async def ended(tasks: Iterable[asyncio.Task]) -> None:
+    """Holds afterwards: none of the tasks runs. Those that did were cancelled; what they raise is dropped."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError, MyceliumUnreachable, StoreCorrupt, StoreRegressed
 from elfbook.store.answers import NOT_FOUND
+from elfbook.store.beside import ended
 from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.messages import Entry, Message
 from elfbook.store.questions import AWAY_S, ELECTING_S
@@ -273,8 +274,7 @@ class Taker:
     async def close(self) -> None:
         self.link.on_return.remove(self._note_return)
         if self._watch:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await ended([self._watch])
         if self._undo:
             await self._undo()
 

@@ -21,6 +21,7 @@ from nats.aio.client import Client
 
 from elfbook.errors import AccessDenied, MyceliumError
 from elfbook.store.answers import NO_RESPONDERS, Refused, Unanswered, reply_of, while_it_speaks
+from elfbook.store.beside import ended
 from elfbook.store.greeting import check_server, credentials_in, not_allowed, not_let_in, shown, what_is_there
 from elfbook.store.messages import Entry, Message
 from elfbook.store.questions import Questions
@@ -121,9 +122,7 @@ class Link(Questions):
         except (OSError, nats.errors.Error):
             pass  # what it is, the server's own first words tell best
         finally:
-            for task in (connecting, refused):
-                task.cancel()
-            await asyncio.gather(connecting, refused, return_exceptions=True)
+            await ended([connecting, refused])
         raise await what_is_there(self.where)
 
     async def _connect(self, name: str, options: dict[str, str]) -> None:
@@ -327,8 +326,7 @@ class Link(Questions):
     async def close(self) -> None:
         self._fail_waiting()
         if self._search is not None:
-            self._search.cancel()
-            await asyncio.gather(self._search, return_exceptions=True)
+            await ended([self._search])
         await _abandon(self.nc)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from elfbook.errors import AccessDenied, MyceliumError
 from elfbook.seals import RecordSeal
 from elfbook.store.answers import TOO_MUCH, WRONG_LAST_SEQUENCE
+from elfbook.store.beside import ended
 from elfbook.store.link import Link, Refused, Unanswered
 from elfbook.store.messages import Among, Expected, headers_of, told_in
 from elfbook.store.pressure import Gauge, Pressure
@@ -77,10 +78,7 @@ class Writer:
 
     async def close(self) -> None:
         """End; whoever still waits for a write gets Unanswered."""
-        for task in [self._loop, *self._units]:
-            if task:
-                task.cancel()
-        await asyncio.gather(*(t for t in [self._loop, *self._units] if t), return_exceptions=True)
+        await ended(task for task in [self._loop, *self._units] if task)
         while self._waiting:
             _fail(self._waiting.popleft(), Unanswered("closed before it was written"))
 

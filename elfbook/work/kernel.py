@@ -23,6 +23,7 @@ from jupyter_client.manager import AsyncKernelManager
 from elfbook.errors import KernelError
 from elfbook.model import INLINE_LIMIT
 from elfbook.progress import Progress
+from elfbook.store.beside import ended
 from elfbook.work.channel import Channel
 from elfbook.work.memory import Memory, ending, reap
 from elfbook.work.replies import PROGRESS_AT, TOKEN_BYTES, progress_in
@@ -354,12 +355,9 @@ class Kernel:
         self._stopping = True
         self._answer({})
         if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
+            await ended([self._starting])
             self._starting = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
         self._tasks.clear()
         if self._channel is not None:
             self._channel.close()

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from elfbook.errors import ElfbookError
+from elfbook.store.beside import ended
 from elfbook.store.mycelium import Mycelium
 from elfbook.store.place import Place
 
@@ -70,8 +71,7 @@ async def until_stopped(
     try:
         await work(mycelium, stop)
     finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        await ended([watch])
         await mycelium.close()
 
 

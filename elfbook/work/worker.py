@@ -17,7 +17,7 @@ from pathlib import Path
 
 from elfbook.errors import ElfbookError
 from elfbook.model import Beat, Dispatch, Failure, LotOffer
-from elfbook.store.beside import Beside
+from elfbook.store.beside import Beside, ended
 from elfbook.store.follow import Taker
 from elfbook.store.link import Message
 from elfbook.store.mycelium import Mycelium
@@ -105,8 +105,7 @@ class Worker:
         starting = asyncio.create_task(self.bench.start())
         await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            await ended([starting])
             await self.bench.stop()
             return
         starting.result()
@@ -124,9 +123,7 @@ class Worker:
             for task in done - {stopping}:
                 task.result()
         finally:
-            for task in [stopping, *tasks]:
-                task.cancel()
-            await asyncio.gather(stopping, *tasks, return_exceptions=True)
+            await ended([stopping, *tasks])
             await self.beside.close()
             self.mycelium.link.on_return.remove(self.fencing.doubt)
             for call in undo:
