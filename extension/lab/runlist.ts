@@ -1,15 +1,15 @@
 // The runs in the panel. Arrow keys go from run to run, Tab through what can be done with the one in hand.
 
 import { SEEN_ONLY, button, h, region, say } from "../src/dom";
-import { STATES } from "../src/messages";
+import { STATES, type Verb } from "../src/messages";
 import { Ask } from "../src/parts/ask";
 import { duration } from "../src/run/words";
 import type { Outside } from "./panel";
 import type { Overview, RunLine } from "./panelmessages";
 import { type Row, Rows } from "./rows";
-import { type RunVerb, at, olderNow, question } from "./wording";
+import { at, olderNow, question } from "./wording";
 
-const NAMES: Record<RunVerb, string> = { retry: "Retry", cancel: "Cancel", pause: "Pause", resume: "Resume" };
+const NAMES: Record<Verb, string> = { retry: "Retry", cancel: "Cancel", pause: "Pause", resume: "Resume" };
 const INKS = new Set<string>(STATES);
 /** What has ended stands first in a bar, what has not begun last. */
 const IN_BAR = ["done", "failed", "cancelled", "skipped", "running", "waiting"] as const satisfies readonly (typeof STATES)[number][];
@@ -106,7 +106,7 @@ export class RunList {
     const [title, failures, acts] = [h("div.elf-muted.elf-run-title"), h("ul.elf-panel-list.elf-run-failures"), h("div.elf-run-acts")];
     const said = h("p.elf-panel-said", { role: "status" });
     const element = h("li.elf-run", {}, h("div.elf-panel-head", {}, open, when), bar, title, failures, acts, said);
-    const buttons = new Map<RunVerb, HTMLButtonElement>();
+    const buttons = new Map<Verb, HTMLButtonElement>();
     const update = (now: RunLine): void => {
       line = now;
       say(glyph, line.glyph);
@@ -125,9 +125,9 @@ export class RunList {
     return { element, update };
   }
 
-  private offer(place: HTMLElement, buttons: Map<RunVerb, HTMLButtonElement>, line: RunLine, act: (verb: RunVerb) => void): void {
+  private offer(place: HTMLElement, buttons: Map<Verb, HTMLButtonElement>, line: RunLine, act: (verb: Verb) => void): void {
     const can = line.can ?? [];
-    for (const verb of Object.keys(NAMES) as RunVerb[]) {
+    for (const verb of Object.keys(NAMES) as Verb[]) {
       const there = buttons.get(verb) ?? button(NAMES[verb], "", () => act(verb));
       if (!buttons.has(verb)) place.append(there);
       buttons.set(verb, there);
@@ -138,7 +138,7 @@ export class RunList {
     place.hidden = can.length === 0;
   }
 
-  private act(verb: RunVerb, line: RunLine, below: HTMLElement, said: HTMLElement): void {
+  private act(verb: Verb, line: RunLine, below: HTMLElement, said: HTMLElement): void {
     const confirm = async (): Promise<void> => {
       say(said, "…");
       const { words, ok } = await this.outside.connection.act({ kind: "do", verb, run: line.run });

@@ -1,11 +1,12 @@
 // The panel's words about what it is told.
 
+import type { Verb } from "../src/messages";
+import type { Asking } from "../src/questions";
 import { plural, size } from "../src/run/words";
 import type { Connection } from "./connection";
 import type { ElfCode, Overview, RunLine, Worker } from "./panelmessages";
 
 type Heard = Pick<Connection, "standing" | "why" | "overview">;
-export type RunVerb = NonNullable<RunLine["can"]>[number];
 
 /** How the mycelium is, as a sign, a word and a colour (`elf-ink-…`). */
 export interface Standing {
@@ -47,14 +48,8 @@ export function status(heard: Heard): string {
   return [word, running && `${running} running`, failed && `${failed} failed`].filter(Boolean).join(", ");
 }
 
-export interface Question {
-  readonly words: string;
-  readonly yes: string;
-  readonly no: string;
-}
-
 /** Null for what can be taken back: pause and resume. */
-export function question({ name, counts }: RunLine, verb: RunVerb): Question | null {
+export function question({ name, counts }: RunLine, verb: Verb): Asking | null {
   const number = (state: string) => counts[state] ?? 0;
   if (verb === "cancel") {
     const what = [
