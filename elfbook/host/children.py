@@ -94,6 +94,12 @@ class Child:
         """It lives, and does what it is there for."""
         self.ready, self.fast_deaths, self.trouble = True, 0, ""
 
+    def end_kernel(self) -> None:
+        """Nothing runs any more of the kernel that it had under it, if it had one."""
+        if self.kernel_pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.kernel_pid, signal.SIGKILL)
+
     def start(self, launch: Callable[[Child, int, int], int]) -> None:
         """Holds afterwards: the process runs, by `fork` or by `execute`, and has not been told to begin."""
         self.log.parent.mkdir(mode=0o700, exist_ok=True)

@@ -229,9 +229,7 @@ class Host:
             await asyncio.sleep(1)
         if child is self.scheduler:
             return
-        if child.kernel_pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.kernel_pid, signal.SIGKILL)
+        child.end_kernel()
         # A name is one life: its claims must not look alive because a successor is.
         del self.workers[child.name]
         self.gone[child.name] = (time.monotonic(), how)
@@ -274,9 +272,7 @@ class Host:
             except TimeoutError:
                 child.process.kill()
                 await child.process.wait()
-            if child.kernel_pid:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.kernel_pid, signal.SIGKILL)
+            child.end_kernel()
 
     # ------------------------------------------------------------------ idleness
 
