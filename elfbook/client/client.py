@@ -8,7 +8,7 @@ import difflib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -325,10 +325,7 @@ class Client:
                 self.mycelium.record(watched.run, job, Cancelled(nonce=nonce, why=why), seq)
                 for job, seq in wanted
             ]
-            await asyncio.wait(writes)
-            for error in [write.exception() for write in writes]:
-                if error is not None and not isinstance(error, Conflict):
-                    raise error
+            await stored(writes)
             await watched.catch_up()
             # Only now is it certain who held a job: a claim of many is no record of the job's own, so
             # the cancel may have been stored over one that this process had not read.
@@ -366,14 +363,9 @@ class Client:
                 event = Reopened(nonce=os.urandom(8).hex(), revision=fresh.digest, code=code)
             events.append((job, event, watched.state.jobs[job].seq))
         writes = [self.mycelium.record(watched.run, job, event, seq) for job, event, seq in events]
-        if writes:
-            await asyncio.wait(writes)
-        errors = [write.exception() for write in writes]
-        for error in errors:
-            if error is not None and not isinstance(error, Conflict):
-                raise error
+        number = await stored(writes)
         await watched.catch_up()
-        return errors.count(None)
+        return number
 
     async def fetch(self, ref: ValueRef) -> bytes:
         """The encoded value that a reference names."""
@@ -382,3 +374,14 @@ class Client:
     async def store(self, blobs: Mapping[str, Iterable[bytes | memoryview]]) -> None:
         """Store large values by digest before anything names them."""
         await self._store_blobs(blobs)
+
+
+async def stored(writes: Collection[asyncio.Future]) -> int:
+    """How many of the records are stored; those that came too late are not. Raises any other error."""
+    if writes:
+        await asyncio.wait(writes)
+    errors = [write.exception() for write in writes]
+    for error in errors:
+        if error is not None and not isinstance(error, Conflict):
+            raise error
+    return errors.count(None)
