@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import ModuleType
@@ -27,6 +26,7 @@ from elfbook.store.place import Place
 from elfbook.tracing import values
 from elfbook.tracing.elves import adopt, is_elf
 from elfbook.view.outline import job_label
+from elfbook.wire import digest_of
 
 Shell = Any
 
@@ -97,11 +97,8 @@ class Notebook(Connection):
     def encode(self, value: object) -> ValueRef:
         """Where the value is from now on: inline, or among the blobs that go with the next run."""
         pieces = values.encode(value, self.key)
-        digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece)
         size = sum(memoryview(piece).nbytes for piece in pieces)
-        name, preview = digest.hexdigest(), values.preview(value)
+        name, preview = digest_of(*pieces), values.preview(value)
         if size <= INLINE_LIMIT:
             return ValueRef(name, size, preview, b"".join(pieces))
         self.blobs[name] = pieces

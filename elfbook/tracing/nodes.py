@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import json
 import struct
 import zlib
@@ -22,6 +21,7 @@ import msgspec
 from elfbook.errors import DeferredValueError, DefinitionError
 from elfbook.model import INLINE_LIMIT, ValueRef
 from elfbook.tracing import evaluate, values
+from elfbook.wire import digest_of
 
 _PACK_LIMIT = 4096
 """Tables longer than this are packed by zlib."""
@@ -92,7 +92,7 @@ class Draft:
             return self.data, self.digest
         if self._signed is None or self._signed[0] != key:
             data = b"".join(values.sign([self.data], key))
-            self._signed = key, data, hashlib.sha256(data).hexdigest() if self.digest else ""
+            self._signed = key, data, digest_of(data) if self.digest else ""
         return self._signed[1:]
 
 
@@ -120,10 +120,7 @@ def _size(pieces: list) -> int:
 def _drafted(pieces: list, value: Any, ledger: Ledger) -> Node:
     if _size(pieces) <= INLINE_LIMIT:
         return Node("literal", (), Draft(b"".join(pieces)))
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    name = digest.hexdigest()
+    name = digest_of(*pieces)
     draft = ledger.large.get(name)
     if draft is None:  # the one copy that all calls with this literal share
         draft = ledger.large[name] = Draft(ledger.copy(pieces), name, values.preview(value))
@@ -336,7 +333,7 @@ def _place_literal(
     if not outside:
         segments.append(data)
         return "literal", (len(segments) - 1,)
-    digest = digest or hashlib.sha256(data).hexdigest()
+    digest = digest or digest_of(data)
     if digest not in blobs:
         blobs[digest] = [data]
         refs.append(ValueRef(digest=digest, size=len(data), preview=draft.preview))
