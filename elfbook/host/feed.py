@@ -126,13 +126,10 @@ class Feed:
         """
         for (whose, lot), out in list(self.out_lots.items()):
             if whose == run:
-                self._shared |= {(run, job): (mark, True) for job, mark in out.jobs.items()}
-                self._end_lot(run, lot, out)
+                self._take_back_lot(run, lot, out, queued=True)
         for (whose, job), out in list(self.out.items()):
             if whose == run:
-                self._shared[run, job] = (out.jobs[job], False)
-                self._end(out)
-                self._resume(self.limits.give_up((run, job)))
+                self._take_back(run, job, out, queued=True)
         for lineup in self.lineups.values():
             lineup.forget(lambda kind: kind.run == run)
 
@@ -190,6 +187,19 @@ class Feed:
         for job in self._held_back.pop((run, lot), ()):
             if out.card.is_due(job):
                 self.add(out.card, job)
+
+    def _take_back(self, run: str, job: int, out: Out, *, queued: bool) -> None:
+        """The offer counts no more; if it may be on the queue all the same, the next one is of its kind."""
+        if queued:
+            self._shared[run, job] = (out.jobs[job], False)
+        self._end(out)
+        self._resume(self.limits.give_up((run, job)))
+
+    def _take_back_lot(self, run: str, lot: int, out: Out, *, queued: bool) -> None:
+        """The same for an offer of many."""
+        if queued:
+            self._shared |= {(run, job): (mark, True) for job, mark in out.jobs.items()}
+        self._end_lot(run, lot, out)
 
     def _note(self, out: Out) -> None:
         load = self._load.setdefault(out.pool, Load())
@@ -351,16 +361,11 @@ class Feed:
         before = time.monotonic() - older_than_s
         for (run, lot), out in list(self.out_lots.items()):
             if out.at <= before:
-                if queued:
-                    self._shared |= {(run, job): (mark, True) for job, mark in out.jobs.items()}
-                self._end_lot(run, lot, out)
+                self._take_back_lot(run, lot, out, queued=queued)
         for (run, job), out in list(self.out.items()):
             if out.at > before:
                 continue
-            if queued:
-                self._shared[run, job] = (out.jobs[job], False)
-            self._end(out)
-            self._resume(self.limits.give_up((run, job)))
+            self._take_back(run, job, out, queued=queued)
             if action := out.card.is_due(job):
                 self.line_up(out.card, action)
         for limit in list(self.limits.parked):
