@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextvars
 import importlib.util
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,16 +19,15 @@ from typing import Any
 import msgspec
 
 from elfbook.model import Manifest
+from elfbook.view.board import identity
 from elfbook.view.messages import ASKED, Told
 
 log = logging.getLogger("elfbook")
 
 STATIC = Path(__file__).parent.parent / "static"
 """What the page is made of; built from extension/."""
-IDS = uuid.UUID("5b1e0d6c-3a0f-4c39-9e3b-e1fb00c0b0a2")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-Bundle = dict[str, Any]
 Heard = Callable[[ASKED], None]
 MODELS: dict[str, Model] = {}
 """The widgets of this process that are open: one for each run, however often it is shown."""
@@ -42,11 +40,6 @@ MOST_RETIRED = 8
 def available() -> bool:
     """True when there is a page to send and a package to send it with."""
     return (STATIC / "board.js").is_file() and importlib.util.find_spec("anywidget") is not None
-
-
-def model_id(manifest: Manifest) -> str:
-    """The widget's id: the same in every kernel, so that a restarted one revives what a file has saved."""
-    return uuid.uuid5(IDS, f"{manifest.run} {manifest.nonce}").hex
 
 
 def asset(name: str) -> bytes:
@@ -75,8 +68,11 @@ def widget_class() -> type:
 
 
 def model_of(manifest: Manifest, heard: Heard) -> Model:
-    """The run's widget, made now if there is none; what its pages ask goes to `heard`, in any thread."""
-    name = model_id(manifest)
+    """The run's widget, made now if there is none; what its pages ask goes to `heard`, in any thread.
+
+    Its id is the run's, in every kernel: so a restarted one revives what a file has saved.
+    """
+    name = identity(manifest)
     if name not in MODELS:
         MODELS[name] = Model(name)
     RETIRED.pop(name, None)
@@ -121,10 +117,9 @@ class Model:
         """The message is on its way to every page that shows the widget; one thread at a time."""
         self._surroundings.run(self._widget.send, msgspec.to_builtins(message), list(buffers))
 
-    def bundle(self, words: str) -> Bundle:
-        """An output that shows the widget; where none can be drawn, the words."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.name}
-        return {WIDGET: view, "text/plain": words}
+    def view(self) -> dict[str, Any]:
+        """What an output has under WIDGET to show it."""
+        return {"version_major": 2, "version_minor": 0, "model_id": self.name}
 
     def close(self) -> None:
         """Pages show it no more."""

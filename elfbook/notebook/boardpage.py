@@ -1,8 +1,12 @@
 """A run's board in the outputs of cells: what keeps it current, and what a file keeps of it.
 
 Each cell that shows it has two outputs. The first is a line, and when the run has settled the page that
-needs nothing; the second is the widget, and in the end empty. So a file that is saved at any time reads
+needs nothing; the second is the board, and in the end empty. So a file that is saved at any time reads
 well wherever it is opened: a widget that has no kernel hides all else in its own output.
+
+The second has its run (`pages.RUN`), the widget and the page as it was last. JupyterLab's extension shows
+whichever is best of these: the widget while its kernel speaks, otherwise the run's board through Jupyter's
+server, otherwise the page. What knows only widgets shows the widget, and what knows only HTML the page.
 
 Where no widget has spoken after a while none can be drawn, and the first output shows the live page.
 """
@@ -23,10 +27,10 @@ from elfbook.client.talk import Talk, census
 from elfbook.facts import State
 from elfbook.notebook import acts, board, pages
 from elfbook.notebook.connection import BEHIND
-from elfbook.notebook.ipython import Spot
-from elfbook.notebook.live import CENSUS_EVERY_S, LAST_WORDS_S, LivePage
+from elfbook.notebook.ipython import Bundle, Spot
+from elfbook.notebook.live import CENSUS_EVERY_S, LAST_WORDS_S, SHARE, LivePage
 from elfbook.view.detail import Code
-from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Settled, Snapshot, Verb, Want
+from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Page, Snapshot, Verb, Want
 from elfbook.view.view import Known
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ EVERY_S = 0.1
 IDLE_S = 0.5
 """The same while nobody watches: only the end of the run is looked for."""
 ALIVE_S = 2.0
+KEEP_S = 10.0
+"""How old the page may get that a file keeps of a board."""
 MEET_S = 3.0
 """A page that can draw the widget has said so by then."""
 CAN: tuple[Verb, ...] = ("retry", "cancel", "pause", "resume")
@@ -66,6 +72,8 @@ class BoardPage:
         self._settled = False
         """True when the outputs show the settled page."""
         self._shown_at = self._said_at = self._asked_at = 0.0
+        self._keep_at, self._kept = 0.0, -1
+        """When the page is to be told next that a file keeps, and of which version it was told."""
         self._called = ""
         """What `%elf` calls the run, as its boards were told last."""
         self._looks: dict[Future[Any], Callable[[Any], None]] = {}
@@ -76,11 +84,11 @@ class BoardPage:
     def show(self) -> None:
         """The board is an output of the running cell; a run that has settled shows its page instead."""
         if self._run.settled:
-            self._singles.append(Spot(pages.bundle(self._run), pages.mark(self._run)))
+            self._singles.append(Spot(pages.output(self._run), pages.mark(self._run)))
             return
         model = self.revive()
         mark = pages.mark(self._run)
-        line, drawn = Spot(self._line(), mark), Spot(model.bundle(self._words()), mark)
+        line, drawn = Spot(self._line(), mark), Spot(self._board(model), mark)
         with self._lock:
             self._lines.append(line)
             self._drawn.append(drawn)
@@ -112,8 +120,11 @@ class BoardPage:
         words = f"flow {run.flow} is under way: its board is below, and  {back}"
         return {**pages.bundle(self._run), "text/html": pages.preformatted(words)}
 
-    def _words(self) -> str:
-        return f"the board of flow {self._run.flow}, where widgets are drawn"
+    def _board(self, model: board.Model) -> Bundle:
+        run = self._run
+        words = f"the board of flow {run.flow}, where widgets are drawn"
+        ways = {pages.RUN: pages.pointer(run, line=True), board.WIDGET: model.view()}
+        return ways | {"text/html": pages.bundle(run)["text/html"], "text/plain": words}
 
     # ------------------------------------------------------------------ in any thread
 
@@ -175,12 +186,22 @@ class BoardPage:
             for message, buffers in self._run._notebook.portal.read(talk.step, lost):
                 self._say(message, buffers)
                 if self._settled and isinstance(message, Snapshot):
-                    self._say_settled(pages.bundle(self._run))
+                    self._say_page()
+            self._keep()
 
-    def _say_settled(self, bundle: pages.Bundle) -> None:
-        """A page that was loaded again can only be told through its board to replace its outputs."""
+    def _keep(self) -> None:
+        """What the file keeps of the board is not much older than the board."""
+        now, version = time.monotonic(), self._run.watched.version
+        if self._settled or now < self._keep_at or self._kept == version:
+            return
+        self._say_page()
+        self._kept = version
+        self._keep_at = now + max(KEEP_S, SHARE * (time.monotonic() - now))
+
+    def _say_page(self) -> None:
+        """A page keeps what its board is told, and one that was loaded again shows it."""
         if self._model is not None and self._has_views():
-            self._say(Settled(self._model.name, bundle))
+            self._say(Page(self._model.name, pages.bundle(self._run), self._settled))
 
     def _take(self, wait_s: float) -> None:
         """Hears everything that has been asked, and waits a while for something to be."""
@@ -306,7 +327,7 @@ class BoardPage:
         """Where no widget has spoken the first output follows the run, until one does."""
         met = self._has_views()
         if self._lines and not met and self._plain is None and now > self._shown_at + MEET_S:
-            self._plain = LivePage(self._run)
+            self._plain = LivePage(self._run, pages.bundle)
             self._plain.follow(*self._lines)
         elif met and self._plain is not None:
             self._plain.leave()
@@ -325,12 +346,12 @@ class BoardPage:
             if self._plain is not None:
                 self._plain.leave()
                 self._plain = None
-            bundle = pages.bundle(self._run)
+            shown = pages.output(self._run)
             for spot in (*self._lines, *self._singles):
-                spot.replace(bundle)
+                spot.replace(shown)
             for spot in self._drawn:
                 spot.replace({"text/plain": ""})
             self._settled = True
-        self._say_settled(bundle)
+        self._say_page()
         if self._model is not None:
             board.retire(self._model)

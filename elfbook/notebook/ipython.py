@@ -19,7 +19,8 @@ show one final form. `plain`: text in a terminal or script."""
 
 MODES: tuple[Mode, ...] = ("live", "static", "plain")
 Shell = Any
-Bundle = dict[str, str]
+Bundle = dict[str, Any]
+"""MIME type to data: text, or what JSON can tell where the type ends in `+json`."""
 Metadata = dict[str, Any]
 """What a file keeps beside an output, and nobody shows."""
 

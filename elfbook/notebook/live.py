@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from elfbook.errors import ElfbookError
 from elfbook.facts import State
 from elfbook.notebook import pages
 from elfbook.notebook.connection import BEHIND
-from elfbook.notebook.ipython import Spot
+from elfbook.notebook.ipython import Bundle, Spot
 
 if TYPE_CHECKING:
     from elfbook.notebook.runs import Run
@@ -26,6 +27,10 @@ CENSUS_EVERY_S = 2.0
 LOOK_AGAIN_S = 5.0
 LAST_WORDS_S = 0.6
 """What a job printed last may be stored a moment after its end."""
+
+
+Form = Callable[["Run"], Bundle]
+"""What an output shows of a run."""
 
 
 class Lookout:
@@ -49,8 +54,9 @@ class Lookout:
 class LivePage:
     """The page of one run, in every output where it is shown."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, form: Form = pages.output) -> None:
         self._run = run
+        self._form = form
         self._spots: list[Spot] = []
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -60,7 +66,7 @@ class LivePage:
 
     def show(self) -> None:
         """The page is an output of the running cell; it follows the run from now on."""
-        self.follow(Spot(pages.bundle(self._run), pages.mark(self._run)))
+        self.follow(Spot(self._form(self._run), pages.mark(self._run)))
 
     def follow(self, *spots: Spot) -> None:
         """These outputs show the page too, from now on."""
@@ -73,7 +79,7 @@ class LivePage:
     def refresh(self) -> None:
         """The page shows the run as it is now."""
         with self._turn:
-            self._replace(pages.bundle(self._run))
+            self._replace(self._form(self._run))
 
     def revive(self) -> None:
         """Nothing of it lives on in outputs that a file has kept."""
@@ -116,7 +122,7 @@ class LivePage:
                     return
             self._over.wait(max(EVERY_S - (time.monotonic() - begun), 0.0, SHARE * made_s))
 
-    def _replace(self, bundle: pages.Bundle) -> None:
+    def _replace(self, bundle: Bundle) -> None:
         for spot in self._spots:
             spot.replace(bundle)
 

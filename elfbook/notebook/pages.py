@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elfbook.errors import FlowFailed
 from elfbook.facts import Failed, Lost, State
 from elfbook.model import Failure, Output
 from elfbook.view import failures
+from elfbook.view.board import identity
 from elfbook.view.drawing import digraph, dot_svg
 from elfbook.view.endings import failed_job
 from elfbook.view.failures import coloured
@@ -26,7 +27,11 @@ from elfbook.words import GLYPHS, one_line
 if TYPE_CHECKING:
     import graphviz
 
-    from elfbook.notebook.runs import Run
+    from elfbook.notebook.runs import Run, Watched
+
+RUN = "application/vnd.elfbook.run.v1+json"
+"""Which run an output shows. JupyterLab's extension draws its live board there; the rest of the bundle is
+what the file keeps, and what all others show."""
 
 Bundle = dict[str, str]
 
@@ -38,7 +43,7 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
     known = Known(
         reference=run.reference,
         revisions=tuple(watched.revisions.values()),
-        outputs=tuple(output for job in sorted(watched.outputs) for output in watched.outputs[job]),
+        outputs=told_by(watched),
         versions=notebook.roster.versions(),
         result=run.result_preview(),
         durability="" if static else run.durability,
@@ -52,6 +57,11 @@ def view_of(run: Run, static: bool | None = None) -> RunView:
     run.picture = view.drawn, view.alt
     # A run in this kernel is in no store: there is nothing to retry.
     return replace(view, steps=()) if run.local else view
+
+
+def told_by(watched: Watched) -> tuple[Output, ...]:
+    """What the run's jobs have printed and displayed, job by job."""
+    return tuple(output for job in sorted(watched.outputs) for output in watched.outputs[job])
 
 
 def bundle_of(view: RunView) -> Bundle:
@@ -75,6 +85,18 @@ def figures_of(view: RunView) -> list[Bundle]:
 def bundle(run: Run) -> Bundle:
     """The run's page and text as it stands."""
     return bundle_of(run.look())
+
+
+def output(run: Run) -> dict[str, Any]:
+    """An output that shows the run: its page, and where somebody watches also which run it is."""
+    page = bundle(run)
+    return {RUN: pointer(run), **page} if run._notebook.is_live and not run.local else page
+
+
+def pointer(run: Run, *, line: bool = False) -> dict[str, Any]:
+    """What an output has under RUN; `line` when the output before it is a line about it."""
+    told = {"run": run.manifest.run, "id": identity(run.manifest), "settled": run.settled}
+    return told | {"line": True} if line else told
 
 
 def mark(run: Run) -> dict[str, dict[str, str | int]]:

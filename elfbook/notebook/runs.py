@@ -368,10 +368,10 @@ class Run:
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
-    ) -> tuple[dict[str, str], dict[str, Any]]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         if self._watched is None:
             return {"text/plain": repr(self)}, {}
-        return pages.bundle(self), pages.mark(self)
+        return pages.output(self), pages.mark(self)
 
     def _repr_html_(self) -> str:
         return self._repr_mimebundle_()[0].get("text/html", "")

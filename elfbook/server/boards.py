@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from elfbook.client.client import Client
@@ -15,12 +16,15 @@ from elfbook.client.talk import Talk, census
 from elfbook.client.watched import Watched
 from elfbook.errors import ElfbookError, MyceliumUnreachable
 from elfbook.model import Beat, Situation
+from elfbook.notebook import pages
 from elfbook.notebook.board import asset
+from elfbook.notebook.live import LAST_WORDS_S
 from elfbook.server.doing import done, run_named
 from elfbook.view.acted import in_words
+from elfbook.view.board import identity
 from elfbook.view.detail import Code
-from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Verb, Want
-from elfbook.view.view import Known
+from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Page, Snapshot, Verb, Want
+from elfbook.view.view import Known, look
 
 log = logging.getLogger("elfbook")
 
@@ -63,6 +67,10 @@ class PanelBoard:
         self._talk: Talk | None = None
         self._inbox: asyncio.Queue[ASKED] = asyncio.Queue()
         self._said_at = 0.0
+        self._settled_at: float | None = None
+        """When the run was first seen to have settled; None while it has not."""
+        self._paged = False
+        """True when its views have been told the page of the settled run."""
         self._looked = -1
         self._tried_at = 0.0
         self._acts: set[asyncio.Task] = set()
@@ -147,6 +155,27 @@ class PanelBoard:
         if talk.is_due and self._seen.client is not None:
             for message, buffers in talk.step():
                 self._say(message, buffers)
+                self._paged = self._paged and not isinstance(message, Snapshot)
+        self._tell_page(talk.watched)
+
+    def _tell_page(self, watched: Watched) -> None:
+        """A board in a notebook's output gives way to the page, once all that was printed is in it."""
+        now = time.monotonic()
+        if not watched.state.settled:
+            self._settled_at, self._paged = None, False
+        elif self._settled_at is None:
+            self._settled_at = now
+        elif not self._paged and now > self._settled_at + LAST_WORDS_S:
+            self._paged = True
+            self._say(Page(identity(watched.manifest), self._page(watched), settled=True))
+
+    def _page(self, watched: Watched) -> pages.Bundle:
+        known = replace(
+            self._known(watched),
+            revisions=tuple(watched.revisions.values()),
+            outputs=pages.told_by(watched),
+        )
+        return pages.bundle_of(look(watched.manifest, watched.state, known, static=False))
 
     def _say(self, message: TOLD, buffers: Sequence[bytes] = ()) -> None:
         self._said_at = time.monotonic()

@@ -7,6 +7,7 @@ many there are. Whoever owns a Board tells it of every job that has changed befo
 from __future__ import annotations
 
 import sys
+import uuid
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -25,6 +26,12 @@ Unchanging = tuple[tuple[Task, ...], str, Buffers, tuple[EdgeName, ...], Buffers
 """Tasks, the graph in words, each job's task and number, the kinds of edges, the edges."""
 CODES = {State(name): place for place, name in enumerate(STATES)}
 NEVER = float("nan")
+IDS = uuid.UUID("5b1e0d6c-3a0f-4c39-9e3b-e1fb00c0b0a2")
+
+
+def identity(manifest: Manifest) -> str:
+    """What tells the run from all others: the same in every kernel, 32 hexadecimal digits."""
+    return uuid.uuid5(IDS, f"{manifest.run} {manifest.nonce}").hex
 
 
 def column(code: str, numbers: Iterable[float]) -> bytes:
@@ -120,6 +127,7 @@ class Board:
             groups=self._failures.groups(self.labels),
             alt=alt,
             can=tuple(can),
+            id=identity(self.manifest),
         )
         return message, [state, *places, attempts, worker, started, ended, *edges]
 

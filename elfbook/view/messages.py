@@ -218,6 +218,7 @@ class Snapshot(Told, frozen=True, tag="snapshot"):
     number: int
     """Which run of the flow it is, from 1."""
     run: str
+    """`party.2`."""
     jobs: int
     tasks: tuple[Task, ...]
     workers: tuple[str, ...]
@@ -231,6 +232,8 @@ class Snapshot(Told, frozen=True, tag="snapshot"):
     """The graph in words."""
     can: tuple[Verb, ...] = ()
     """What may be asked of the run from here."""
+    id: str = ""
+    """Tells the run from all others, of other mycelia too, that bear its name."""
 
 
 class Patch(Told, frozen=True, tag="patch"):
@@ -316,13 +319,17 @@ class Asset(Told, frozen=True, tag="asset"):
     name: FileName
 
 
-class Settled(Told, frozen=True, tag="settled"):
-    """The run has settled; this page is for those of its outputs that the kernel cannot reach any more."""
+class Page(Told, frozen=True, tag="page"):
+    """The run's page as it is now, for those of its outputs that show a board and that nobody else can reach.
 
-    model: str
-    """Id of the widget that they show."""
+    While the run goes on it is what their file keeps; once it has settled it takes their place.
+    """
+
+    id: str
+    """Of the run, as in the snapshot."""
     bundle: dict[str, str]
     """MIME type to data."""
+    settled: bool
 
 
 class Alive(Told, frozen=True, tag="alive"):
@@ -382,5 +389,5 @@ class Want(Asked, frozen=True, tag="want"):
     name: FileName
 
 
-TOLD = Snapshot | Patch | Moves | Census | Detail | Printed | Answer | Asset | Settled | Alive
+TOLD = Snapshot | Patch | Moves | Census | Detail | Printed | Answer | Asset | Page | Alive
 ASKED = Hello | Bye | Open | Ack | Count | Act | Want

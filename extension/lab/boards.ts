@@ -14,6 +14,7 @@ class BoardWidget extends Widget {
   constructor(
     private readonly connection: Connection,
     readonly run: string,
+    private readonly identity?: string,
   ) {
     super();
     this.addClass("elf-board-widget");
@@ -21,7 +22,7 @@ class BoardWidget extends Widget {
 
   /** A board measures itself, so it is made when it has a place in the page. */
   override onAfterAttach(): void {
-    this.end ??= this.connection.drawBoard(this.node, this.run);
+    this.end ??= this.connection.drawBoard(this.node, this.run, { id: this.identity });
   }
 
   override onActivateRequest(): void {
@@ -35,15 +36,15 @@ class BoardWidget extends Widget {
   }
 }
 
-/** Gives the command that opens a board, `{run}` its argument; without one it asks which. */
+/** Gives the command that opens a board: of `{run}`, with an `{id}` of that very run, otherwise of one that it asks for. */
 export function addBoards(app: JupyterFrontEnd, connection: Connection, restorer: ILayoutRestorer | null): void {
   const tracker = new WidgetTracker<MainAreaWidget<BoardWidget>>({ namespace: "elfbook-boards" });
-  const open = (run: string): void => {
-    const there = tracker.find(({ content }) => content.run === run) ?? made(run);
+  const open = (run: string, id?: string): void => {
+    const there = tracker.find(({ content }) => content.run === run) ?? made(run, id);
     app.shell.activateById(there.id);
   };
-  const made = (run: string): MainAreaWidget<BoardWidget> => {
-    const tab = new MainAreaWidget({ content: new BoardWidget(connection, run) });
+  const made = (run: string, id?: string): MainAreaWidget<BoardWidget> => {
+    const tab = new MainAreaWidget({ content: new BoardWidget(connection, run, id) });
     // No tool stands in it.
     tab.toolbar.hide();
     tab.id = `elfbook-board-${run}`;
@@ -64,9 +65,9 @@ export function addBoards(app: JupyterFrontEnd, connection: Connection, restorer
     label: "Open the Board of a Run…",
     caption: "In a tab of its own; needs no kernel",
     isEnabled: () => true,
-    execute: async ({ run } = {}) => {
+    execute: async ({ run, id } = {}) => {
       const wanted = typeof run === "string" ? run : await chosen(connection);
-      if (wanted) open(wanted);
+      if (wanted) open(wanted, typeof id === "string" ? id : undefined);
     },
   });
   void restorer?.restore(tracker, { command: OPEN, args: ({ content: { run } }) => ({ run }), name: ({ content: { run } }) => run });

@@ -4,7 +4,7 @@
 import type { Host } from "../src/host";
 import type { Asked, Told } from "../src/messages";
 import type { Bytes } from "../src/run/columns";
-import { draw } from "./drawing";
+import { draw, type Wanted } from "./drawing";
 import type { Do, FromBoard, News, Older, Overview, Reply, Up, Wish } from "./panelmessages";
 
 /** As much of JupyterLab's ServerConnection.ISettings as is used: `app.serviceManager.serverSettings`. */
@@ -53,7 +53,7 @@ export interface Connection {
   /** What a board of that run says and hears; `run` as in RunLine.run. */
   openBoard(run: string): BoardHost;
   /** Draws the run's board in the element, as in a notebook, and goes on when it can; returns what ends it. */
-  drawBoard(element: HTMLElement, run: string): () => void;
+  drawBoard(element: HTMLElement, run: string, wanted?: Wanted): () => void;
   /** The text of one of the board's own files: `board.js`, `board.css`. */
   file(name: string): Promise<string>;
   dispose(): void;
@@ -113,8 +113,8 @@ class Socket implements Connection {
     return board;
   }
 
-  drawBoard(element: HTMLElement, run: string): () => void {
-    return draw(this, element, run);
+  drawBoard(element: HTMLElement, run: string, wanted?: Wanted): () => void {
+    return draw(this, element, run, wanted);
   }
 
   async file(name: string): Promise<string> {

@@ -1,6 +1,8 @@
 // What JupyterLab takes for a container of module federation: `init` gets what the page shares, `get` gives a module.
 // A bundler's own container does this and more, but its file depends on the folder in which it was built.
 
+import type { Page } from "../src/messages";
+
 interface Shared {
   /** True, or a number, once somebody uses it. */
   readonly loaded?: unknown;
@@ -16,8 +18,8 @@ export interface Container {
   get(name: string): Promise<() => object>;
   /** Shows a notebook's cell: how a board in an output reaches the notebook around it (src/hosts/anywidget.ts). */
   goTo?(cellId: string): void;
-  /** Puts a settled run's page where the widget of that id is shown. */
-  settle?(model: string, bundle: Record<string, string>): void;
+  /** Has the outputs that show a run's board keep its page, or show it once the run has settled. */
+  keep?(page: Page): void;
 }
 
 /** Where JupyterLab keeps the containers of a page, by the name of the extension. */

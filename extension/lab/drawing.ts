@@ -8,6 +8,16 @@ import type { BoardHost, Connection } from "./connection";
 
 type Heard = (message: Told, buffers: readonly Bytes[]) => void;
 
+/** What there is to say of a board besides its run. */
+export interface Wanted {
+  /** Of the run, when it must be that one and no other of its name: Snapshot.id. */
+  readonly id?: string | undefined;
+  /** True for a board in an output, whose file keeps the page of its run. */
+  readonly keeps?: boolean;
+  /** Called with words for people when there is no such board to be had. */
+  refused?(words: string): void;
+}
+
 /** As much of a widget's model as a board uses. */
 interface Model {
   send(message: Asked): void;
@@ -42,8 +52,8 @@ function load(connection: Connection): Promise<Program> {
   return program;
 }
 
-export function draw(connection: Connection, element: HTMLElement, run: string): () => void {
-  const drawn = new Drawn(connection, element, run);
+export function draw(connection: Connection, element: HTMLElement, run: string, wanted: Wanted = {}): () => void {
+  const drawn = new Drawn(connection, element, run, wanted);
   return () => drawn.dispose();
 }
 
@@ -63,19 +73,23 @@ class Drawn {
   constructor(
     private readonly connection: Connection,
     element: HTMLElement,
-    run: string,
+    private readonly run: string,
+    private readonly wanted: Wanted,
   ) {
     this.host = connection.openBoard(run);
     this.root = h("div", {}, this.above, this.place);
     element.append(this.root);
-    this.host.onRefused((words) => {
-      this.refused = words;
-      this.update();
-    });
+    this.host.onRefused((words) => this.refuse(words));
     // A board that hears nothing says that its kernel is gone. Here it is told below who is.
     const alive = setInterval(() => this.isAway() && this.tellAlive(), ALIVE_MS);
     this.endings = [connection.onChange(() => this.update()), () => clearInterval(alive)];
     this.update();
+  }
+
+  private refuse(words: string): void {
+    this.refused = words;
+    this.update();
+    this.wanted.refused?.(words);
   }
 
   private isAway(): boolean {
@@ -126,12 +140,23 @@ class Drawn {
   private model(): Model {
     return {
       send: (message) => this.host.send(message),
-      on: (_event, heard) => void this.heard.set(heard, this.host.onMessage(heard)),
+      on: (_event, heard) => {
+        const told: Heard = (message, buffers) => this.isForBoard(message) && heard(message, buffers);
+        this.heard.set(heard, this.host.onMessage(told));
+      },
       off: (_event, heard) => {
         this.heard.get(heard)?.();
         this.heard.delete(heard);
       },
     };
+  }
+
+  private isForBoard(message: Told): boolean {
+    const { id, keeps } = this.wanted;
+    if (message.kind === "page") return Boolean(keeps);
+    if (message.kind !== "snapshot" || !id || message.id === id) return true;
+    this.refuse(`The mycelium of this Jupyter server has another run that is called ${this.run}.`);
+    return false;
   }
 
   dispose(): void {

@@ -5,20 +5,23 @@ import { ICommandPalette } from "@jupyterlab/apputils";
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
 import { ICompletionProviderManager } from "@jupyterlab/completer";
 import { INotebookTracker } from "@jupyterlab/notebook";
+import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
 import style from "elfbook:style";
 import { h } from "../src/dom";
-import { addBoards } from "./boards";
+import { addBoards, OPEN } from "./boards";
 import { addCommands } from "./commands";
 import { ElfWords } from "./completer";
 import { type Connection, connect } from "./connection";
 import { containers } from "./container";
 import { goTo } from "./goto";
+import { keep } from "./keep";
 import { magicLine } from "./magic";
 import { showMagic } from "./magiclook";
+import type { RunShown } from "./output";
+import { addRenderer } from "./renderer";
 import { type Settings, settingsFrom } from "./settings";
-import { settle } from "./settle";
 import { addPanel, addStatus, addToPalette } from "./sidebar";
 import { IConnection, ISettings } from "./tokens";
 
@@ -66,14 +69,25 @@ const commands: JupyterFrontEndPlugin = {
 
 const cells: JupyterFrontEndPlugin = {
   id: "elfbook:cells",
-  description: "Lets a board show the cell that a job's source is from, and give way to the page of a settled run.",
+  description: "Lets a board show the cell that a job's source is from, and has files keep the page of a run.",
   autoStart: true,
   requires: [INotebookTracker],
   activate: (app: JupyterFrontEnd, notebooks: INotebookTracker) => {
     const own = containers()["elfbook"];
     if (!own) return;
     own.goTo = (cellId) => goTo(app, notebooks, cellId);
-    own.settle = (model, bundle) => settle(notebooks, model, bundle);
+    own.keep = (page) => keep(notebooks, page);
+  },
+};
+
+const output: JupyterFrontEndPlugin = {
+  id: "elfbook:output",
+  description: "Shows a run in an output: its page as the file has kept it, then its board.",
+  autoStart: true,
+  requires: [IRenderMimeRegistry, INotebookTracker, IConnection],
+  activate: (app: JupyterFrontEnd, rendermime: IRenderMimeRegistry, notebooks: INotebookTracker, way: Connection) => {
+    const open = ({ run, id }: RunShown) => void app.commands.execute(OPEN, { run, id });
+    addRenderer({ rendermime, notebooks, connection: way, open });
   },
 };
 
@@ -115,4 +129,4 @@ const completion: JupyterFrontEndPlugin = {
   activate: (_app: JupyterFrontEnd, completers: ICompletionProviderManager, way: Connection) => completers.registerProvider(new ElfWords(way)),
 };
 
-export default [settings, connection, magic, commands, cells, panel, status, completion];
+export default [settings, connection, magic, commands, cells, output, panel, status, completion];

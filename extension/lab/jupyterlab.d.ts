@@ -65,6 +65,31 @@ declare module "@jupyterlab/apputils" {
   }
 }
 
+declare module "@jupyterlab/rendermime" {
+  import type { Widget } from "@lumino/widgets";
+
+  export interface MimeModel {
+    readonly trusted: boolean;
+    readonly data: Readonly<Record<string, unknown>>;
+    readonly metadata: Readonly<Record<string, unknown>>;
+    setData(options: object): void;
+  }
+  export interface Renderer extends Widget {
+    renderModel(model: MimeModel): Promise<void>;
+  }
+  export interface RendererFactory {
+    readonly safe: boolean;
+    readonly mimeTypes: readonly string[];
+    createRenderer(): Renderer;
+  }
+  export interface IRenderMimeRegistry {
+    addFactory(factory: RendererFactory, rank: number): void;
+    getFactory(mimeType: string): RendererFactory | undefined;
+    createRenderer(mimeType: string): Renderer;
+  }
+  export const IRenderMimeRegistry: unknown;
+}
+
 declare module "@lumino/coreutils" {
   /** By it JupyterLab finds who provides what; `of` what, nobody asks at run time. */
   export const Token: new <T>(name: string) => { readonly of?: T };
@@ -90,6 +115,9 @@ declare module "@lumino/widgets" {
     dispose(): void;
     protected onAfterAttach(message: object): void;
     protected onActivateRequest(message: object): void;
+  }
+  export class Panel extends Widget {
+    addWidget(widget: Widget): void;
   }
 }
 
@@ -157,6 +185,8 @@ declare module "@jupyterlab/completer" {
 }
 
 declare module "@jupyterlab/notebook" {
+  import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
+
   export interface Output {
     readonly data?: Record<string, unknown>;
     readonly metadata?: Record<string, unknown>;
@@ -175,11 +205,21 @@ declare module "@jupyterlab/notebook" {
     activeCellIndex: number;
     deselectAll(): void;
     scrollToCell(cell: Cell, align: "center"): Promise<void>;
+    readonly rendermime: IRenderMimeRegistry;
+  }
+  export interface Message {
+    readonly header: { readonly msg_type: string };
+    readonly content: { readonly comm_id?: string };
+  }
+  export interface SessionContext {
+    readonly statusChanged: { connect(changed: () => void, owner: object): void };
+    readonly iopubMessage: { connect(hear: (sender: object, message: Message) => void, owner: object): void };
   }
   export interface NotebookPanel {
     readonly id: string;
+    readonly node: HTMLElement;
     readonly content: Notebook;
-    readonly sessionContext: object;
+    readonly sessionContext: SessionContext;
   }
   export interface INotebookTracker {
     readonly currentWidget: NotebookPanel | null;
@@ -190,7 +230,7 @@ declare module "@jupyterlab/notebook" {
   export const INotebookTracker: unknown;
   export const NotebookActions: {
     insertBelow(notebook: Notebook): void;
-    run(notebook: Notebook, session: object): Promise<boolean>;
+    run(notebook: Notebook, session: SessionContext): Promise<boolean>;
   };
 }
 

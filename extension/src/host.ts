@@ -1,7 +1,10 @@
 // Who stands between a view and the run: a widget's model, an output's comm, a server.
 
-import type { Asked, FileName, Told } from "./messages";
+import type { Asked, FileName, Page, Told } from "./messages";
 import type { Bytes } from "./run/columns";
+
+/** The event by which a board tells what is around it whether it is live: its detail. */
+export const STANDING = "elf-standing";
 
 export interface Host {
   send(message: Asked): void;
@@ -13,8 +16,8 @@ export interface Host {
   dispose?(): void;
   /** How long after rendering the other side can be spoken to. */
   readonly ready_ms?: number;
-  /** Puts the page of a settled run where the widget of that id is shown, where the host can. */
-  settle?(model: string, bundle: Record<string, string>): void;
+  /** Has outputs that show the run keep its page, and once it has settled show it, where the host can. */
+  keep?(page: Page): void;
   /** Shows the notebook's cell, where the host can. */
   readonly reveal?: ((cellId: string) => void) | undefined;
 }

@@ -157,6 +157,7 @@ export interface Snapshot {
   flow: string;
   /** Which run of the flow it is, from 1. */
   number: number;
+  /** `party.2`. */
   run: string;
   jobs: number;
   tasks: Task[];
@@ -171,6 +172,8 @@ export interface Snapshot {
   alt?: string;
   /** What may be asked of the run from here. */
   can?: Verb[];
+  /** Tells the run from all others, of other mycelia too, that bear its name. */
+  id?: string;
 }
 
 /**
@@ -257,13 +260,18 @@ export interface Asset {
   name: FileName;
 }
 
-/** The run has settled; this page is for those of its outputs that the kernel cannot reach any more. */
-export interface Settled {
-  kind: "settled";
-  /** Id of the widget that they show. */
-  model: string;
+/**
+ * The run's page as it is now, for those of its outputs that show a board and that nobody else can reach.
+ *
+ * While the run goes on it is what their file keeps; once it has settled it takes their place.
+ */
+export interface Page {
+  kind: "page";
+  /** Of the run, as in the snapshot. */
+  id: string;
   /** MIME type to data. */
   bundle: Record<string, string>;
+  settled: boolean;
 }
 
 /** Said every two seconds while nothing else is: a board that hears nothing for six is alone. */
@@ -321,6 +329,6 @@ export interface Want {
   name: FileName;
 }
 
-export type Told = Snapshot | Patch | Moves | Census | Detail | Printed | Answer | Asset | Settled | Alive;
+export type Told = Snapshot | Patch | Moves | Census | Detail | Printed | Answer | Asset | Page | Alive;
 
 export type Asked = Hello | Bye | Open | Ack | Count | Act | Want;

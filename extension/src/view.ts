@@ -5,7 +5,7 @@ import { BoardView } from "./boardview";
 import { button, h } from "./dom";
 import { canvases } from "./files";
 import { Engine } from "./graph/engine";
-import type { Host } from "./host";
+import { STANDING, type Host } from "./host";
 import type { Patch, Snapshot, Told } from "./messages";
 import { Malformed, type Bytes } from "./run/columns";
 import { Run } from "./run/run";
@@ -43,6 +43,7 @@ class Connected implements View {
   /** Their clock less ours, in seconds. */
   private ahead = 0;
   private lostWords = "";
+  private live = false;
 
   constructor(
     element: HTMLElement,
@@ -73,7 +74,7 @@ class Connected implements View {
     try {
       if (message.kind === "snapshot") this.begin(message, buffers);
       else if (message.kind === "patch") this.change(message, buffers);
-      else if (message.kind === "settled") this.host.settle?.(message.model, message.bundle);
+      else if (message.kind === "page") this.host.keep?.(message);
       else this.board?.tell(message);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
@@ -139,6 +140,7 @@ class Connected implements View {
     if (!board) return;
     board.update();
     this.root.dataset.seq = String(board.run.seq);
+    this.stand(!this.lostWords);
     if (board.run.seq - this.acked < ACK_EVERY) return;
     this.acked = board.run.seq;
     this.host.send({ kind: "ack", seq: this.acked });
@@ -161,6 +163,7 @@ class Connected implements View {
     }
     if (words === this.lostWords) return;
     this.lostWords = words;
+    if (this.board) this.stand(!words);
     this.root.classList.toggle("elf-lost", words !== "" && !head?.settled);
     this.lost.hidden = !words;
     // The kernel's own words may say already what to type.
@@ -168,6 +171,13 @@ class Connected implements View {
     const line = `%elf attach${this.board ? ` ${this.board.run.name}` : " --all"}`;
     const copy = button("Copy", line, () => this.board?.copy(line), "elf-quiet");
     this.lost.replaceChildren(words, ...(told ? [] : [" Go on with ", h("code", {}, line)]), ...(this.board ? [" ", copy] : []));
+  }
+
+  /** Tells whoever is around the board whether it shows the run as it is. */
+  private stand(live: boolean): void {
+    if (live === this.live) return;
+    this.live = live;
+    this.root.dispatchEvent(new CustomEvent(STANDING, { bubbles: true, detail: live }));
   }
 
   private key(event: KeyboardEvent): void {
@@ -178,6 +188,7 @@ class Connected implements View {
   }
 
   dispose(): void {
+    this.stand(false);
     for (const end of this.endings) end();
     cancelAnimationFrame(this.frame);
     this.host.send({ kind: "bye", view: this.view });

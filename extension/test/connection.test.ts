@@ -198,16 +198,22 @@ describe("what is asked for", () => {
 });
 
 describe("a board", () => {
-  test("is drawn by the program of the server, and grey while nobody answers", async () => {
-    const models: { send(asked: object): void; on(event: string, heard: (told: Told) => void): void }[] = [];
-    const undraw = vi.fn();
-    const render = ({ model, el }: { model: (typeof models)[0]; el: HTMLElement }) => {
-      models.push(model);
-      el.append("a board");
-      return undraw;
-    };
+  const models: { send(asked: object): void; on(event: string, heard: (told: Told) => void): void }[] = [];
+  const undraw = vi.fn();
+  const render = ({ model, el }: { model: (typeof models)[0]; el: HTMLElement }) => {
+    models.push(model);
+    el.append("a board");
+    return undraw;
+  };
+
+  // Once in a page, so the tests share it.
+  beforeEach(() => {
+    models.length = 0;
     vi.spyOn(loading, "program").mockImplementation(async () => ({ default: { render } }) as unknown as Program);
     status = 200;
+  });
+
+  test("is drawn by the program of the server, and grey while nobody answers", async () => {
     connected();
     const element = document.createElement("div");
     const end = connection.drawBoard(element, "party.2");
@@ -231,6 +237,32 @@ describe("a board", () => {
     end();
     expect([undraw.mock.calls.length, element.childNodes.length]).toEqual([1, 0]);
     expect(newest().last).toEqual({ kind: "to_board", run: "party.2", message: { kind: "bye", view: "v" } });
+  });
+
+  test("of one run and no other hears of that only, and keeps its page where it is asked to", async () => {
+    const told: Told[] = [];
+    connected();
+    newest().onopen();
+    newest().tell({ kind: "overview", reach: "connected" });
+    const element = document.createElement("div");
+    const refused = vi.fn();
+    const say = (message: object) => newest().tell({ kind: "from_board", run: "party.2", message: message as Told });
+    const page = { kind: "page", id: "i1", bundle: {}, settled: true };
+    let end = connection.drawBoard(element, "party.2", { id: "i1", keeps: true, refused });
+    await vi.advanceTimersByTimeAsync(0);
+    models[0]?.on("msg:custom", (message) => told.push(message));
+    for (const message of [{ kind: "snapshot", id: "i1" }, page]) say(message);
+    expect(told.splice(0)).toMatchObject([{ kind: "snapshot" }, { kind: "page" }]);
+    say({ kind: "snapshot", id: "i2" });
+    expect([told.length, refused.mock.calls.length]).toEqual([0, 1]);
+    expect(refused.mock.lastCall?.[0]).toContain("another run that is called party.2");
+    end();
+    end = connection.drawBoard(element, "party.2");
+    await vi.advanceTimersByTimeAsync(0);
+    models[1]?.on("msg:custom", (message) => told.push(message));
+    for (const message of [{ kind: "snapshot", id: "i2" }, page]) say(message);
+    expect(told).toMatchObject([{ kind: "snapshot" }]);
+    end();
   });
 
   const buffers = (told: [Told, readonly unknown[]][]) => told.map(([, each]) => each.map((one) => [...new Uint8Array(one as ArrayBuffer)]));

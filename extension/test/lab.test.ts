@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { chosen, containerOf } from "../lab/container";
 import { marks } from "../lab/magic";
 import { partsOf } from "../lab/magicline";
-import { settleIn } from "../lab/settle";
+import { keepIn } from "../lab/keep";
+import { RUN } from "../lab/output";
 
 /** What stands in the line, each part with its kind. */
 function read(line: string): string[] {
@@ -107,31 +108,43 @@ describe("a container", () => {
   });
 });
 
-describe("a settled run", () => {
-  const PAGE = { "text/html": "<p>done</p>", "text/plain": "done" };
+describe("what a file keeps", () => {
+  const PAGE = { "text/html": "<p>now</p>", "text/plain": "now" };
+  const DRAWN = { "application/vnd.jupyter.widget-view+json": { model_id: "m1" }, "text/html": "<p>then</p>", "text/plain": "a board" };
   const mark = (run: string) => ({ elfbook: { run } });
-  const board = (model: string, metadata: object = mark("r1")) => ({
-    data: { "application/vnd.jupyter.widget-view+json": { model_id: model }, "text/plain": "a board" },
-    metadata,
+  const board = (id: string, more: object = { line: true }) => ({
+    data: { [RUN]: { run: "r1", id, settled: false, ...more }, ...DRAWN },
+    metadata: mark("r1"),
   });
-  const line = (metadata: object) => ({ data: { "text/plain": "its board is below" }, metadata });
+  const line = (run: string) => ({ data: { "text/html": "below", "text/plain": "then" }, metadata: mark(run) });
+  const SETTLED = { [RUN]: { run: "r1", id: "i1", settled: true }, ...PAGE };
 
-  function settled(...shown: object[]): unknown[] {
+  function kept(settled: boolean, ...shown: object[]): unknown[] {
     const all = [...shown];
     const outputs = { length: all.length, get: (index: number) => ({ toJSON: () => all[index] as object }), set: (index: number, to: object) => (all[index] = to) };
-    settleIn(outputs, "m1", PAGE);
+    keepIn(outputs, { kind: "page", id: "i1", bundle: PAGE, settled });
     return all.map((each) => (each as { data?: unknown }).data);
   }
 
-  test("has its page in the line's place, and nothing in the board's", () => {
-    expect(settled({ text: "printed" }, line(mark("r1")), board("m1"))).toEqual([undefined, PAGE, { "text/plain": "" }]);
+  test("of a run that has settled is its page in the line's place, and nothing in the board's", () => {
+    expect(kept(true, { text: "printed" }, line("r1"), board("i1"))).toEqual([undefined, SETTLED, { "text/plain": "" }]);
+    expect(kept(true, line("r1"), board("i1"), line("r1"), board("i1"))).toEqual([SETTLED, { "text/plain": "" }, SETTLED, { "text/plain": "" }]);
   });
-  test("has it in the board's place where no line of its own is before it", () => {
-    expect(settled(board("m1"))).toEqual([PAGE]);
-    expect(settled(line({}), board("m1", {}))).toEqual([line({}).data, PAGE]);
-    expect(settled(line(mark("r2")), board("m1"))).toEqual([line({}).data, PAGE]);
+  test("of it in the board's place where the output before it is no line about it", () => {
+    expect(kept(true, board("i1"))).toEqual([SETTLED]);
+    expect(kept(true, line("r2"), board("i1"))).toEqual([line("r2").data, SETTLED]);
+    expect(kept(true, board("i1", {}), board("i1", {}))).toEqual([SETTLED, SETTLED]);
   });
-  test("leaves others' outputs alone", () => {
-    expect(settled(line(mark("r1")), board("m2"))).toEqual([line({}).data, board("m2").data]);
+  test("of one that goes on is its page as it is now behind the board, and its words in the line", () => {
+    const { data } = board("i1");
+    expect(kept(false, line("r1"), board("i1"))).toEqual([{ "text/html": "below", "text/plain": "now" }, { ...data, "text/html": "<p>now</p>" }]);
+    expect(kept(false, board("i1", {}))).toEqual([{ ...board("i1", {}).data, ...PAGE }]);
+  });
+  test("of other runs, and of one that has settled before, stays as it is", () => {
+    const settled = { data: { [RUN]: { run: "r1", id: "i1", settled: true }, "text/html": "<p>before</p>" } };
+    for (const is of [true, false]) {
+      expect(kept(is, line("r1"), board("i2"))).toEqual([line("r1").data, board("i2").data]);
+      expect(kept(is, settled, { text: "printed" })).toEqual([settled.data, undefined]);
+    }
   });
 });

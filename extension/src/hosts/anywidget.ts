@@ -43,8 +43,8 @@ export function hostOf(model: Model): Host {
       });
       send({ kind: "want", name });
     });
-  const settle: Host["settle"] = (name, bundle) => offered<Host["settle"]>("settle")?.(name, bundle);
-  return { send, onMessage, asset, dispose, settle, ready_ms: READY_MS, reveal: offered("goTo") };
+  const keep: Host["keep"] = (page) => offered<Host["keep"]>("keep")?.(page);
+  return { send, onMessage, asset, dispose, keep, ready_ms: READY_MS, reveal: offered("goTo") };
 }
 
 function copied(view: ArrayBufferView | undefined): ArrayBuffer {
