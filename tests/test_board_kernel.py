@@ -19,6 +19,8 @@ from jupyter_client.manager import KernelManager, start_new_kernel
 from jupyter_core.utils import ensure_event_loop
 
 from elfbook.host import hostfile
+from elfbook.notebook.board import WIDGET
+from elfbook.notebook.pages import RUN
 from elfbook.store.place import Place
 from elfbook.view import messages
 from tests.boards import Page
@@ -26,7 +28,6 @@ from tests.boards import Page
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 WAIT_S = 40
-WIDGET = "application/vnd.jupyter.widget-view+json"
 STAND_IN = "import elfbook.notebook.board as board\nboard.STATIC = board.Path({!r})\n%load_ext elfbook"
 ELVES = """%%elf
 import os, time
@@ -189,8 +190,13 @@ def test_a_board_is_served_while_a_cell_is_busy(front: Front, tmp_path: Path, bu
     flow = f"busy-{busy}-{early}"
     front.run(f"%%elf flow {flow}\nGate().task_pass.map([{gate!r}] * 3)")
     assert front.esm.startswith("export default")
-    assert [sorted(page) for page in front.pages()] == [["text/html", "text/plain"], [WIDGET, "text/plain"]]
+    assert [sorted(page) for page in front.pages()] == [
+        ["text/html", "text/plain"], [RUN, WIDGET, "text/html", "text/plain"],
+    ]
     assert front.pages()[1][WIDGET]["model_id"] == front.opened[-1]
+    shown = {"run": f"{flow}.1", "id": front.opened[-1], "settled": False, "line": True}
+    assert front.pages()[1][RUN] == shown
+    assert f"flow {flow}</strong>" in front.pages()[1]["text/html"], "what a file shows where nothing is drawn"
     if early:
         front.ask(messages.Hello("a"))
         front.until(lambda: front.last(messages.Alive), "all is told and answered")
@@ -252,12 +258,14 @@ def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_
     front.until(lambda: front.pages()[1] == {"text/plain": ""})
     assert front.pages()[0]["text/plain"].startswith("✗ flow party: 1 of 2 jobs done, 1 failed")
     assert "<table>" in front.pages()[0]["text/html"]
-    told = front.until(lambda: front.last(messages.Settled), "what a page that was loaded again puts in its place")
-    assert (told.model, told.bundle) == (front.opened[-1], front.pages()[0])
+    told = front.until(lambda: (page := front.last(messages.Page)) and page.settled and page, "what takes the board's place")
+    shown = {"run": "party.1", "id": told.id, "settled": True}
+    assert told.id == front.opened[-1] == front.last(messages.Snapshot).id
+    assert front.pages()[0] == {RUN: shown, **told.bundle}
     front.told.clear()
     front.ask(messages.Hello("late"))
-    front.until(lambda: front.last(messages.Settled))
-    assert front.last(messages.Snapshot).head.settled
+    front.until(lambda: front.last(messages.Page))
+    assert front.last(messages.Page).settled and front.last(messages.Snapshot).head.settled
     marks = list(front.marks.values())
     assert all((each["elfbook"]["flow"], each["elfbook"]["number"]) == ("party", 1) for each in marks)
     outputs = [
@@ -270,8 +278,24 @@ def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_
     assert "widget" not in saved and "1 of 2 jobs done" in saved
     html, _ = nbconvert.HTMLExporter().from_notebook_node(book)
     assert "<strong>✗ flow party</strong>: 1 of 2 jobs done, 1 failed" in html
+    assert front.outputs and front.run("print(sorted(party._repr_mimebundle_()[0]))") == f"{sorted([RUN, *told.bundle])}\n"
     front.run("%elf retry party --same-code")
     front.until(lambda: front.page.states() == ["done", "failed"] and front.page.columns["attempts"][1] == 2)
+
+
+def test_what_a_file_keeps_of_a_board_is_not_much_older_than_the_board(
+    front: Front, tmp_path: Path
+) -> None:
+    gates = [tmp_path / name for name in ("first", "second")]
+    front.run("from elfbook.notebook import boardpage\nboardpage.KEEP_S = 0.1")
+    front.run(f"%%elf flow kept\nfor gate in {[str(gate) for gate in gates]!r}:\n    Gate().task_pass(gate)")
+    front.ask(messages.Hello("a"))
+    for done, gate in enumerate(gates):
+        words = f"flow kept: {done} of 2 jobs done"
+        page = front.until(lambda words=words: (page := front.last(messages.Page)) and words in page.bundle["text/plain"] and page)
+        assert not page.settled and page.id == front.opened[-1] and "text/html" in page.bundle
+        gate.touch()
+    front.until(lambda: front.last(messages.Page).settled)
 
 
 def test_beside_a_later_run_of_its_flow_a_board_names_its_own_by_the_number(front: Front, tmp_path: Path) -> None:
@@ -314,20 +338,23 @@ def test_a_plain_bar_moves_on_the_board(front: Front, tmp_path: Path) -> None:
     assert printed == "reading:  60%|██████    | 300/500 [00:01<00:01]\ndone\n"
 
 
-def test_a_click_retries_what_failed_with_the_mended_cell(front: Front) -> None:
-    front.run("%%elf flow mended\nGate().task_fail(0)")
+def test_a_click_retries_what_failed_with_the_mended_cell(front: Front, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    front.run(f"%%elf flow mended\nGate().task_pass({str(gate)!r})\nGate().task_fail(0)")
     front.ask(messages.Hello("a"))
-    front.until(lambda: front.last(messages.Snapshot) and front.page.head.settled)
+    front.until(lambda: front.last(messages.Snapshot))
+    gate.touch()
+    front.until(lambda: front.page.head.settled)
     front.run(ELVES.replace("1 / number", "number"))
     front.ask(messages.Act(1, "retry"))
     assert front.until(lambda: front.last(messages.Answer)).words == "1 job of flow mended runs again"
-    front.until(lambda: front.page.states() == ["done"])
+    front.until(lambda: front.page.states() == ["done", "done"])
     front.ask(messages.Act(2, "retry"))
     front.until(lambda: front.last(messages.Answer).id == 2)
-    assert front.last(messages.Answer).words.startswith("nothing to retry: flow mended: 1 of 1 job done")
+    assert front.last(messages.Answer).words.startswith("nothing to retry: flow mended: 2 of 2 jobs done")
     front.ask(messages.Act(3, "pause"))
     front.until(lambda: front.last(messages.Answer).id == 3)
-    assert front.last(messages.Answer).words.startswith("nothing to pause: flow mended: 1 of 1 job done")
+    assert front.last(messages.Answer).words.startswith("nothing to pause: flow mended: 2 of 2 jobs done")
 
 
 def test_what_is_no_message_is_refused_and_disturbs_nobody(front: Front, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ declare module "@lumino/signaling" {
 
 declare module "@lumino/widgets" {
   export class Widget {
+    constructor(options?: { node: HTMLElement });
     readonly node: HTMLElement;
     readonly isAttached: boolean;
     readonly isDisposed: boolean;

@@ -2,7 +2,7 @@
 
 import type { INotebookTracker, Message, NotebookPanel } from "@jupyterlab/notebook";
 import type { IRenderMimeRegistry, MimeModel, Renderer, RendererFactory } from "@jupyterlab/rendermime";
-import { Panel } from "@lumino/widgets";
+import { Panel, Widget } from "@lumino/widgets";
 import type { Connection } from "./connection";
 import { RUN, RunOutput, type RunShown } from "./output";
 
@@ -37,9 +37,8 @@ class RunRenderer extends Panel implements Renderer {
     this.addClass("elf-output");
     const { page, kernel, server } = this.layers;
     this.output = new RunOutput(around.connection, { page: page.node, kernel: kernel.node, server: server.node }, around.open);
-    this.node.append(this.output.line);
-    for (const layer of [page, kernel, server]) this.addWidget(layer);
-    this.node.append(this.output.open);
+    const { line, open } = this.output;
+    for (const part of [new Widget({ node: line }), page, kernel, server, new Widget({ node: open })]) this.addWidget(part);
   }
 
   async renderModel(model: MimeModel): Promise<void> {

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from elfbook.notebook import board
+from elfbook.notebook.pages import RUN
 from elfbook.words import plural
 from tests.browser import test_lab as lab_tests
 
@@ -36,7 +37,7 @@ FLOW = """%%elf flow crawl
 g = Gate()
 g.task_parse.map([{gate!r}] * 3, g.task_fetch.map(range(3)))
 """
-SETTLED = [["text/html", "text/plain"], ["text/plain"]]
+SETTLED = [[RUN, "text/html", "text/plain"], ["text/plain"]]
 """What a file keeps of a run that has ended, by the MIME types of its outputs."""
 ARTEFACTS = lab_tests.ROOT / "artefacts"
 BUSY = "import os, time\nopen({begun!r}, 'w')\nwhile not os.path.exists({end!r}): time.sleep(0.05)\n'over'"
