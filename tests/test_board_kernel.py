@@ -287,7 +287,7 @@ def test_what_a_file_keeps_of_a_board_is_not_much_older_than_the_board(
     front: Front, tmp_path: Path
 ) -> None:
     gates = [tmp_path / name for name in ("first", "second")]
-    front.run("from elfbook.notebook import boardpage\nboardpage.KEEP_S = 0.1")
+    front.run("from elfbook.notebook import boardpage\nboardpage.KEEP_S = 1")
     front.run(f"%%elf flow kept\nfor gate in {[str(gate) for gate in gates]!r}:\n    Gate().task_pass(gate)")
     front.ask(messages.Hello("a"))
     for done, gate in enumerate(gates):

@@ -171,6 +171,7 @@ class BoardPage:
         self._present_talk().forget_silent(now)
         self._look_around(now)
         self._tell()
+        self._keep(now)
         if self._has_views() and time.monotonic() > self._said_at + ALIVE_S:
             self._say(Alive())
         self._mind_outputs(now)
@@ -187,12 +188,11 @@ class BoardPage:
                 self._say(message, buffers)
                 if self._settled and isinstance(message, Snapshot):
                     self._say_page()
-            self._keep()
 
-    def _keep(self) -> None:
+    def _keep(self, now: float) -> None:
         """What the file keeps of the board is not much older than the board."""
-        now, version = time.monotonic(), self._run.watched.version
-        if self._settled or now < self._keep_at or self._kept == version:
+        version = self._run.watched.version
+        if self._settled or not self._has_views() or now < self._keep_at or self._kept == version:
             return
         self._say_page()
         self._kept = version
