@@ -120,8 +120,10 @@ class PanelBoard:
 
     async def _take(self, talk: Talk) -> None:
         """Hears everything that has been asked, and waits a while for something to be."""
+        # Not wait_for, which loses a cancel that comes just when what it waits for has come.
         with contextlib.suppress(TimeoutError):
-            asked = await asyncio.wait_for(self._inbox.get(), EVERY_S)
+            async with asyncio.timeout(EVERY_S):
+                asked = await self._inbox.get()
             self._hear_one(talk, asked)
         while not self._inbox.empty():
             self._hear_one(talk, self._inbox.get_nowait())

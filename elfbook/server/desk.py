@@ -183,8 +183,10 @@ class Desk:
             except Exception:
                 # The pages keep what they were told last; the next turn may fare better.
                 log.exception("the mycelium could not be looked at for the side panel")
+            # Not wait_for, which loses a cancel that comes just when what it waits for has come.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudge.wait(), TURN_S)
+                async with asyncio.timeout(TURN_S):
+                    await self._nudge.wait()
             if not self.pages:
                 await self._disconnect()
         self._task = None
@@ -252,7 +254,8 @@ class Desk:
         self._list, self.beats, self.situation, self._facts = None, (), None, None
         if client is not None:
             with contextlib.suppress(TimeoutError):  # a server that is away need not be told
-                await asyncio.wait_for(client.close(), CLOSE_S)
+                async with asyncio.timeout(CLOSE_S):
+                    await client.close()
 
     # ------------------------------------------------------------------ the overview
 

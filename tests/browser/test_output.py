@@ -13,10 +13,12 @@ from playwright.sync_api import Locator, Page, expect
 from elfbook.notebook.board import WIDGET
 from elfbook.notebook.pages import RUN
 from tests.browser import test_board as board_tests
+from tests.browser import test_extension as extension_tests
 from tests.browser import test_lab as lab_tests
 from tests.browser.test_board import SETTLED, Book
 
 lab, page, place, book = lab_tests.lab, lab_tests.page, lab_tests.place, board_tests.book
+notebook = extension_tests.notebook
 pytestmark = board_tests.pytestmark
 PICTURES = lab_tests.ROOT / "artefacts" / "lab"
 FLOW, LOAD, ATTACH = 2, 3, 4
@@ -129,6 +131,20 @@ def test_a_notebook_that_nobody_trusts_shows_the_page_only(lab: str, page: Page,
     assert page.evaluate("() => window.hacked === undefined")
     made.trust()
     expect(output.locator(".elf-output-line")).to_be_visible()
+
+
+def test_notebook_7_shows_page_and_board_though_the_kernel_is_gone(notebook: str, page: Page, tmp_path: Path) -> None:
+    with board_tests.gated(page, notebook, tmp_path, "output", workers=1) as made:
+        made.begin(FLOW)
+        expect(live(made, FLOW)).to_contain_text("1 running")
+        saved(made, tmp_path / "books" / "output.ipynb")
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        page.reload()
+        expect(live(made, FLOW)).to_contain_text("1 running")
+        picture(page, "in Notebook 7")
+        (tmp_path / "gate").touch()
+        lab_tests.until(lambda: made.outputs(FLOW) == SETTLED, "the page is what stays")
+        expect(made.area(FLOW)).to_contain_text("flow crawl: 6 of 6 jobs done")
 
 
 class Written(Book):
