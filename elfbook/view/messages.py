@@ -120,7 +120,7 @@ class Head(Struct, frozen=True):
 
 
 class WorkerNow(Struct, frozen=True):
-    """A worker as it last said."""
+    """A worker that has just answered."""
 
     name: str
     host: str
@@ -131,8 +131,6 @@ class WorkerNow(Struct, frozen=True):
     """Bytes of its kernel; 0 when unknown."""
     cpu: float = 0.0
     """Cores its kernel keeps busy; 0 when unknown."""
-    heard_s: float = 0.0
-    """How long ago it was heard."""
 
 
 class Line(Struct, frozen=True):

@@ -97,7 +97,6 @@ export class FakeHost implements Host {
       running: names.get(slot) ?? "",
       memory: 81_000_000 + slot * 7_000_000,
       cpu: names.has(slot) ? 0.9 : 0.01,
-      heard_s: 0.4,
     }));
     this.tell({ kind: "census", workers });
   }

@@ -68,7 +68,7 @@ export interface Head {
   lost?: string;
 }
 
-/** A worker as it last said. */
+/** A worker that has just answered. */
 export interface WorkerNow {
   name: string;
   host: string;
@@ -79,8 +79,6 @@ export interface WorkerNow {
   memory?: number;
   /** Cores its kernel keeps busy; 0 when unknown. */
   cpu?: number;
-  /** How long ago it was heard. */
-  heard_s?: number;
 }
 
 /** One line of a traceback, with what it is for those who colour it. */

@@ -3,11 +3,8 @@
 import type { Board, Part } from "../board";
 import { h, region } from "../dom";
 import type { WorkerNow } from "../messages";
-import { elapsed, size } from "../run/words";
+import { size } from "../run/words";
 import { heads } from "./tasks";
-
-/** A worker that was heard so long ago may be gone. */
-const SILENT_S = 15;
 
 export class Workers implements Part {
   readonly element: HTMLDetailsElement;
@@ -18,7 +15,7 @@ export class Workers implements Part {
 
   constructor(private readonly board: Board) {
     const caption = h("caption.elf-unseen", {}, "workers");
-    const head = h("thead", {}, heads("worker", "job", "CPU", "memory", "heard"));
+    const head = h("thead", {}, heads("worker", "job", "CPU", "memory"));
     this.table = h("table.elf-values.elf-workers", { hidden: true }, caption, head, this.body);
     const box = h("div.elf-wide", region("workers"), this.table, this.none);
     this.element = h("details.elf-section.elf-fold", {}, h("summary", {}, "workers"), box);
@@ -46,13 +43,8 @@ export class Workers implements Part {
   }
 }
 
-function row({ name, host, pool, running, memory, cpu, heard_s: heard = 0 }: WorkerNow): HTMLElement {
+function row({ name, host, pool, running, memory, cpu }: WorkerNow): HTMLElement {
   const where = h("span.elf-muted", {}, [host, pool].filter(Boolean).join(", "));
-  const cells = [
-    running || "idle",
-    cpu ? `${Math.round(cpu * 100)} %` : "",
-    memory ? size(memory) : "",
-    heard > SILENT_S ? `not heard for ${elapsed(heard)}` : `${elapsed(heard)} ago`,
-  ];
+  const cells = [running || "idle", cpu ? `${Math.round(cpu * 100)} %` : "", memory ? size(memory) : ""];
   return h("tr", {}, h("th", { scope: "row" }, name, " ", where), ...cells.map((text) => h("td", {}, text)));
 }
