@@ -54,6 +54,8 @@ class Client:
     mycelium: Mycelium
     watched: WeakValueDictionary[str, Watched] = field(default_factory=WeakValueDictionary)
     """Runs that someone holds, or that have not settled."""
+    _opening: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """By run: there is one Watched of a run, however many ask for it at the same moment."""
     _ears: dict[str, Ear] = field(default_factory=dict)
     """By flow."""
     _newest: dict[str, tuple[Manifest, int]] = field(default_factory=dict)
@@ -244,6 +246,10 @@ class Client:
     async def watch(self, flow: str, number: int | None = None) -> Watched:
         """A run of the flow, the newest unless a number is given, with all facts stored so far."""
         manifest = await self._manifest(flow, number)
+        async with self._opening.setdefault(manifest.run, asyncio.Lock()):
+            return await self._opened(manifest)
+
+    async def _opened(self, manifest: Manifest) -> Watched:
         if manifest.run in self.watched:
             watched = self.watched[manifest.run]
             if not watched.listens:  # it has settled, and may have been opened again elsewhere

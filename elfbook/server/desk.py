@@ -60,7 +60,9 @@ CLOSE_S = 3.0
 MOST_RUNS = 50
 NONE = "Nothing runs here: no workers and no server."
 STEP = "%elf up"
-AGAIN = "nothing was done: the mycelium does not answer"
+AGAIN = "the mycelium does not answer"
+REACH_S = 5.0
+"""What is asked of a server that has just begun waits so long for its first try to reach the mycelium."""
 
 
 class Page:
@@ -97,6 +99,8 @@ class Desk:
         self._looked_at = self._heard_at = 0.0
         self._why: tuple[Reach, str, str] = ("none", "", "")
         self._nudge = asyncio.Event()
+        self._tried = asyncio.Event()
+        """Set once it is known whether the mycelium can be reached."""
         self._task: asyncio.Task | None = None
         self._doing: set[asyncio.Task] = set()
 
@@ -145,11 +149,12 @@ class Desk:
         try:
             match wish:
                 case More(id=number, before=before):
+                    await self._connected()
                     page.say(self._older(number, before))
                 case Up(id=number, workers=workers):
                     page.say(Reply(number, await started(self.place, workers), ok=True))
                 case Do(id=number, verb=verb, run=run, jobs=jobs, why=why):
-                    client = self._connected()
+                    client = await self._connected()
                     watched = await run_named(client, run)
                     page.say(Reply(number, await done(client, verb, watched, jobs, why), ok=True))
         except Exception as error:
@@ -157,14 +162,16 @@ class Desk:
         self._looked_at = 0.0
         self._nudge.set()
 
-    def _connected(self) -> Client:
+    async def _connected(self) -> Client:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REACH_S):
+                await self._tried.wait()
         if self.client is None:
             _, why, step = self._why
             raise ElfbookError(f"nothing was done: {why.rstrip('.') or AGAIN}", hint=step)
         return self.client
 
     def _older(self, number: int, before: str) -> Older:
-        self._connected()
         runs = self._list.newest_first(before) if self._list is not None else iter(())
         try:
             found = list(itertools.islice(runs, MOST_RUNS + 1))
@@ -195,6 +202,7 @@ class Desk:
         if not any(page.looks or page.boards for page in self.pages):
             return
         await self._reach()
+        self._tried.set()
         if self.client is not None and self._why[0] == "connected":
             try:
                 await self._look(self.client)
@@ -251,6 +259,7 @@ class Desk:
 
     async def _disconnect(self) -> None:
         client, self.client = self.client, None
+        self._tried.clear()
         self._list, self.beats, self.situation, self._facts = None, (), None, None
         if client is not None:
             with contextlib.suppress(TimeoutError):  # a server that is away need not be told

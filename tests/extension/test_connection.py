@@ -92,7 +92,7 @@ def test_a_board_without_a_kernel(folder: Path, server: Server, page: Page) -> N
     expect(line).to_have_count(0, timeout=WAIT_MS)
     mend.touch()
     reply = page.evaluate("connection.act({kind: 'do', verb: 'retry', run: 'draw'})")
-    assert reply["ok"], reply
+    assert reply["ok"] and "1 job of flow draw runs again" in reply["words"], reply
     expect(board).to_contain_text("3 of 3 done", timeout=WAIT_MS)
     page.evaluate("end()")
     expect(board).to_have_count(0)

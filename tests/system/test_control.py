@@ -484,3 +484,16 @@ async def test_a_flow_that_has_had_its_time_ends_with_all_that_has_not_ended(cli
     await until(path.exists)  # its time counts anew
     await client.cancel(run)
     await book.settled(run)
+
+
+async def test_who_asks_for_a_run_at_the_same_moment_follows_the_same(client, book):
+    """A settled run is heard of no more: who tries it again must mean the one that a board shows."""
+    sums = book.names["Sums"]()
+    run = await book.settled(await book.submit("asked", lambda: sums.task_same.map(range(3))))
+    other = await Client.open(client.place)
+    try:
+        found = await asyncio.gather(*(other.watch("asked", run.manifest.number) for _ in range(4)))
+        assert len({id(each) for each in found}) == 1
+        assert found[0].state.settled
+    finally:
+        await other.close()
