@@ -298,15 +298,21 @@ def test_what_a_file_keeps_of_a_board_is_not_much_older_than_the_board(
     front.until(lambda: front.last(messages.Page).settled)
 
 
+def steps_of(reference: str) -> tuple[tuple[str, str], ...]:
+    """What is told of a run that goes on although something has failed."""
+    retry = ("correct the cell, then", f"%elf retry {reference}")
+    return (retry, ("or stop it with", f"%elf cancel {reference}"))
+
+
 def test_beside_a_later_run_of_its_flow_a_board_names_its_own_by_the_number(front: Front, tmp_path: Path) -> None:
     gates = [str(tmp_path / name) for name in ("first", "second")]
     front.run(f"%%elf flow twice\nGate().task_fail(0)\nGate().task_pass({gates[0]!r})")
     front.ask(messages.Hello("a"))
     front.until(lambda: front.last(messages.Snapshot) and front.page.states()[0] == "failed")
-    assert front.page.head.reference == "twice" and front.page.head.steps == (("stop it with", "%elf cancel twice"),)
+    assert front.page.head.reference == "twice" and front.page.head.steps == steps_of("twice")
     front.run(f"%%elf flow twice\nGate().task_pass({gates[1]!r})")
     front.until(lambda: front.page.head.reference == "twice.1")
-    assert front.page.head.steps == (("stop it with", "%elf cancel twice.1"),)
+    assert front.page.head.steps == steps_of("twice.1")
     assert "cancelled 1 job of flow twice" in front.run("%elf cancel twice.1")
     front.until(lambda: front.page.head.settled)
     front.until(lambda: "%elf retry twice.1" in front.pages()[0]["text/plain"], "the settled page")
@@ -336,6 +342,20 @@ def test_a_plain_bar_moves_on_the_board(front: Front, tmp_path: Path) -> None:
     front.until(lambda: (said := front.last(messages.Printed)) and said.pieces, "what is left of it")
     printed = "".join(piece.text for piece in front.last(messages.Printed).pieces)
     assert printed == "reading:  60%|██████    | 300/500 [00:01<00:01]\ndone\n"
+
+
+def test_what_a_board_tells_to_do_mends_a_failure_while_the_rest_goes_on(front: Front, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    front.run(f"%%elf flow going\nGate().task_pass({str(gate)!r})\nGate().task_fail(0)")
+    front.ask(messages.Hello("a"))
+    front.until(lambda: front.last(messages.Snapshot) and front.page.states()[1] == "failed")
+    (_, retry), _ = front.page.head.steps
+    front.run(ELVES.replace("1 / number", "number"))
+    front.run(retry)
+    front.until(lambda: front.page.states() == ["running", "done"])
+    assert front.page.head.steps == ()
+    gate.touch()
+    front.until(lambda: front.page.head.settled and front.page.head.outcome == "done")
 
 
 def test_a_click_retries_what_failed_with_the_mended_cell(front: Front, tmp_path: Path) -> None:

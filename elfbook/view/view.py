@@ -249,7 +249,8 @@ def progress_lines(state: RunState, progress: Mapping[int, Progress]) -> Iterato
 def steps_of(reference: str, state: RunState, failed: str, workers: int | None) -> tuple[Step, ...]:
     """At most two things to type next; none for a run that is done or well under way.
 
-    `failed` is the label of the first job of the largest group of failures, empty without one.
+    What has failed can be run again while the rest goes on. `failed` is the label of the first
+    job of the largest group of failures, empty without one.
     """
     if not state.settled:
         waiting = state.counts[State.WAITING]
@@ -258,14 +259,13 @@ def steps_of(reference: str, state: RunState, failed: str, workers: int | None) 
             return (Step(f"{plural(waiting, 'job')} {verb} for workers:", "%elf up"),)
         if state.paused:
             return (Step("let it go on with", f"%elf resume {reference}"),)
-        return (Step("stop it with", f"%elf cancel {reference}"),) if failed else ()
     if failed:
         first = f"{reference}/{failed}"
         shown = first if len(first) <= LONGEST_REFERENCE else reference
-        return (
-            Step("correct the cell, then", f"%elf retry {reference}"),
-            Step("or look closer:", f"%elf show {shown}"),
-        )
+        closer = Step("or look closer:", f"%elf show {shown}")
+        stop = Step("or stop it with", f"%elf cancel {reference}")
+        retry = Step("correct the cell, then", f"%elf retry {reference}")
+        return (retry, closer if state.settled else stop)
     if state.counts[State.CANCELLED]:
         return (Step("run what was cancelled with", f"%elf retry {reference}"),)
     return ()

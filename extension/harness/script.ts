@@ -155,13 +155,17 @@ export class Script {
     const { settled } = this;
     const ended = this.amount(CANCELLED) ? "cancelled" : failed ? "failed" : "done";
     const outcome = settled ? ended : this.paused ? "paused" : "running";
+    const retry: [string, string] = ["correct the cell, then", "%elf retry crawl"];
+    const other: [string, string] = settled
+      ? ["or look closer:", "%elf show crawl/task_parse[2]"]
+      : ["or stop it with", "%elf cancel crawl"];
     return {
       outcome,
       title: `flow crawl: ${done} of ${this.jobs.length} jobs done`,
       settled,
       started_at: START,
       ended_at: settled ? this.now : null,
-      steps: settled && failed ? [["mend the cell and run what failed again:", "%elf retry crawl"]] : [],
+      steps: failed ? [retry, other] : [],
       remarks: ["code: Crawler v2, Storage v1", "kept on this machine"],
     };
   }

@@ -210,6 +210,27 @@ def test_what_is_raised_reads_from_failure_to_next_step(party: Callable) -> None
     ]
 
 
+def test_while_a_run_goes_on_its_failure_is_mended_first(story: Callable, call: Callable) -> None:
+    told = story([call("task_a"), call("task_a", 1)])
+    told.fail(0, Failure("ValueError", "no"))
+    told.claim(1)
+
+    def steps(reference: str = "", workers: int | None = 2) -> list[tuple[str, str]]:
+        return [(step.why, step.words) for step in told.look(workers=workers, reference=reference).steps]
+
+    retry, cancel = ("correct the cell, then", "%elf retry party"), ("or stop it with", "%elf cancel party")
+    assert steps() == [retry, cancel]
+    assert steps("party.1")[0][1] == "%elf retry party.1"
+    told.tell(-1, Paused("n", True))
+    assert steps() == [("let it go on with", "%elf resume party")]
+    told.tell(-1, Paused("n", False))
+    told.succeed(1)
+    assert steps() == [retry, ("or look closer:", "%elf show party/task_a[0]")]
+    told.tell(0, Reopened("n"))
+    assert steps() == []
+    assert steps(workers=0) == [("1 job waits for workers:", "%elf up")]
+
+
 def test_a_timeout_says_where_it_was(story: Callable, call: Callable) -> None:
     told = story([call("task_hello")], policy=Policy(timeout_s=60))
     frame = Frame("f", 12, "task_hello", ("for row in rows:", "    pass"), 12, own=True)
