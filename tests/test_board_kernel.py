@@ -240,7 +240,7 @@ def test_two_views_a_settled_page_and_what_a_file_keeps_of_it(front: Front, tmp_
         front.ask(messages.Hello(view))
         front.until(lambda told=told: front.count(messages.Snapshot) > told)
     front.until(lambda: front.page.states()[1] == "failed")
-    assert front.page.groups[0].title == "task_fail × 1"
+    assert front.page.groups[0].title == "task_fail[0]"
     assert "%elf cancel party" in str(front.page.head.steps)
     front.ask(messages.Bye("a"))
     front.ask(messages.Count("b", on=True))

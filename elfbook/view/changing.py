@@ -17,11 +17,12 @@ from elfbook.log.fold import RunState
 from elfbook.model import Manifest
 from elfbook.view.endings import failed_job
 from elfbook.view.failures import job_lines
-from elfbook.view.groups import group_key
+from elfbook.view.groups import group_key, group_title
 from elfbook.view.messages import Group, Line
+from elfbook.view.outline import job_label
 from elfbook.view.view import digest_used
 from elfbook.view.waiting import MOST_REASONS
-from elfbook.words import count, listing, one_line
+from elfbook.words import one_line
 
 MOST_GROUPS = 50
 MOST_JOBS = 100
@@ -157,7 +158,7 @@ class Failures:
             lines = tuple(Line(kind, text) for kind, text in job_lines(told, labels))
         tasks = sorted(alike.of_task, key=lambda task: alike.of_task[task][0])
         group = Group(
-            title=f"{listing(tasks, most=3)} × {count(alike.size)}",
+            title=group_title(alike.size, tasks, job_label(self._state.graph.jobs[first])),
             error=error,
             jobs=tuple(islice(merge(*alike.of_task.values()), MOST_JOBS)),
             count=alike.size,

@@ -28,8 +28,13 @@ class FailureGroup(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """`task_parse × 37`."""
-        return f"{listing(self.tasks, most=3)} × {count(self.count)}"
+        """`task_parse × 37`; the job's label where it is only one."""
+        return group_title(self.count, self.tasks, self.first.label)
+
+
+def group_title(number: int, tasks: Sequence[str], first: str) -> str:
+    """`task_parse × 37`; of one job its label, `task_parse[3]`."""
+    return first if number == 1 else f"{listing(tasks, most=3)} × {count(number)}"
 
 
 def grouped(failed: Iterable[FailedJob], labels: Mapping[str, str]) -> tuple[FailureGroup, ...]:
@@ -95,9 +100,12 @@ def rest_of(groups: Sequence[FailureGroup]) -> str:
 
 
 def summary_of(groups: Sequence[FailureGroup]) -> str:
-    """`4 failures: ValueError: bad date (× 3) and TimeoutError (× 1)`."""
+    """`4 failures: ValueError: bad date (× 3) and TimeoutError (task_parse[7])`."""
     total = sum(group.count for group in groups)
-    kinds = [f"{first_error(group)} (× {count(group.count)})" for group in groups]
+    kinds = [
+        f"{first_error(group)} ({f'× {count(group.count)}' if group.count > 1 else group.first.label})"
+        for group in groups
+    ]
     return f"{plural(total, 'failure')}: {listing(kinds, most=3)}"
 
 

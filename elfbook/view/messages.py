@@ -144,7 +144,7 @@ class Group(Struct, frozen=True):
     """Failures of one type at one line."""
 
     title: str
-    """`task_parse × 37`."""
+    """`task_parse × 37`, or the job's label where it is only one."""
     error: str
     """Type and message of the first, in one line."""
     jobs: tuple[int, ...]

@@ -89,7 +89,7 @@ export interface Line {
 
 /** Failures of one type at one line. */
 export interface Group {
-  /** `task_parse × 37`. */
+  /** `task_parse × 37`, or the job's label where it is only one. */
   title: string;
   /** Type and message of the first, in one line. */
   error: string;

@@ -129,7 +129,7 @@ def test_what_a_snapshot_says(story: Callable, call: Callable, add_str: Failure)
     assert snapshot.head.remarks == ("durable",)
     assert snapshot.can == ("retry", "cancel")
     (group,) = snapshot.groups
-    assert (group.title, group.count, group.jobs) == ("task_hello × 1", 1, (1,))
+    assert (group.title, group.count, group.jobs) == ("task_hello[1]", 1, (1,))
     assert group.error == 'TypeError: can only concatenate str (not "int") to str'
     assert any(line.kind == "arrow" and 'return "Hello " + name' in line.text for line in group.lines)
     assert snapshot.alt.startswith("Greeter.task_hello (2 jobs) leads to")

@@ -206,12 +206,12 @@ def test_same_type_and_line_is_one_group_largest_first() -> None:
     assert [(group.type, group.title, group.first.job) for group in groups] == [
         ("ValueError", "task_parse × 37", 1),
         ("OSError", "task_parse and task_fetch × 2", 41),
-        ("KeyError", "task_parse × 1", 0),
-        ("ValueError", "task_fetch × 1", 40),
+        ("KeyError", "task_parse[0]", 0),
+        ("ValueError", "task_fetch[40]", 40),
     ]
     assert summary_of(groups) == (
         "41 failures: ValueError: bad date 1 (× 37), OSError: bad date 41 (× 2),"
-        " KeyError: bad date 0 (× 1) and 1 more"
+        " KeyError: bad date 0 (task_parse[0]) and 1 more"
     )
 
 
@@ -232,7 +232,7 @@ def test_a_group_shows_one_trace_and_names_the_jobs() -> None:
 def test_three_groups_are_shown_and_the_others_counted() -> None:
     lines = plain(all_lines(grouped(MANY, LABELS), LABELS, flow="crawl"))
     assert sum(line.startswith("---->") for line in lines) == 3
-    assert lines[-1] == "and 1 more kind of failure: ValueError in task_fetch × 1"
+    assert lines[-1] == "and 1 more kind of failure: ValueError in task_fetch[40]"
 
 
 def test_sentences_group_by_their_task() -> None:
