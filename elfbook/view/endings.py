@@ -58,7 +58,7 @@ def failed_job(
             shown |= {"call": f"{owner}.{label}", "error": sentence, "failure": None}
     if not static:
         attempt = f"attempt {count(tried)} of {count(max(most + 1, tried))}"
-        shown["where"] = f"{event.worker}, {attempt}" if event.worker else attempt
+        shown["where"] = f"on {event.worker}, {attempt}" if event.worker else f"in {attempt}"
         cell = manifest.origin.cell
         shown["started_by"] = f"{cell}, line {spec.line}" if cell and spec.line else ""
     return FailedJob(job=job, label=label, task=task_name(state.graph, spec), **shown)

@@ -24,7 +24,6 @@ BEFORE, AFTER = 2, 1
 MOST_FRAMES = 8
 """Own frames shown of one exception; a deep recursion has thousands that say the same."""
 
-MIN_GAP = 2
 MOST_CAUSES = 10
 MOST_NAMES = 12
 LONGEST_LINE = 200
@@ -65,7 +64,7 @@ class FailedJob(Struct, frozen=True):
     failure: Failure | None = None
     """None when no Python exception tells the story: a lost worker, a timeout."""
     where: str = ""
-    """`worker-2, attempt 1 of 1`; empty in the static form."""
+    """`on worker-2, attempt 1 of 1`, which the call reads on with; empty in the static form."""
     started_by: str = ""
     """Place of the call in the flow's cell; empty in the static form."""
     last_output: str = ""
@@ -224,11 +223,10 @@ def job_lines(
 ) -> list[Line]:
     """The call, its trace or the sentence in place of one, and where it was started."""
     call = without_addresses(job.call) if static else job.call
-    gap = " " * (columns - len(call) - len(job.where))
-    if job.where and len(gap) >= MIN_GAP:
-        lines = [Line("call", call + gap + job.where)]
-    else:
-        lines = [Line("call", call), *([Line("remark", job.where)] if job.where else [])]
+    whole = f"{call} {job.where}".rstrip()
+    lines = [Line("call", whole)]
+    if len(whole) > columns and job.where:
+        lines = [Line("call", call), Line("remark", job.where)]
     if job.failure is None:
         lines += [Line("error", text) for text in printable(job.error).split("\n")]
     else:

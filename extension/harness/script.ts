@@ -32,7 +32,7 @@ const TASKS: Task[] = [
 ];
 
 export const TRACE: Line[] = [
-  { kind: "call", text: "Crawler.task_parse(page=task_fetch[2])" },
+  { kind: "call", text: "Crawler.task_parse(page=task_fetch[2]) on worker-3, attempt 1 of 1" },
   { kind: "place", text: "Cell In[6], line 9" },
   { kind: "source", text: "      7     for row in rows(page):" },
   { kind: "source", text: "      8         d, m, y = row.split('/')" },

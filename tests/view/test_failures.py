@@ -54,11 +54,11 @@ def test_the_tutorials_failure_reads_as_in_its_text(add_str: Failure) -> None:
 def test_the_full_form_adds_where_it_ran_and_what_is_hidden(add_str: Failure) -> None:
     failed = FailedJob(
         job=2, label="task_hello[2]", task="Greeter.task_hello", call="Greeter.task_hello(name=7)",
-        error="TypeError: …", failure=add_str, where="worker-2, attempt 1 of 1",
+        error="TypeError: …", failure=add_str, where="on worker-2, attempt 1 of 1",
         started_by="Cell In[4], line 2", last_output="one\ntwo\n",
     )
     assert plain(job_lines(failed, LABELS)) == [
-        "Greeter.task_hello(name=7)                            worker-2, attempt 1 of 1",
+        "Greeter.task_hello(name=7) on worker-2, attempt 1 of 1",
         "Cell In[2], line 4",
         "      2 class Greeter:",
         "      3     def task_hello(self, name):",
@@ -72,6 +72,14 @@ def test_the_full_form_adds_where_it_ran_and_what_is_hidden(add_str: Failure) ->
         "",
         "started by Cell In[4], line 2",
     ]
+
+
+@pytest.mark.parametrize("name, lines", [(50, 1), (51, 2)])
+def test_where_it_ran_reads_on_from_the_call_or_stands_below_it(name: int, lines: int) -> None:
+    call, where = "E.task_a(" + "x" * (name - 10) + ")", "on worker-2, attempt 1 of 10"
+    failed = FailedJob(job=0, label="task_a[0]", task="E.task_a", call=call, error="E: no", where=where)
+    told = job_lines(failed, {}, columns=79)
+    assert [line.text for line in told[:-1]] == ([f"{call} {where}"] if lines == 1 else [call, where])
 
 
 CONTEXTS = {

@@ -42,7 +42,7 @@ LIVE_PARTY = """\
   Greeter.task_hello     2       1        0        0.4 s
   Greeter.task_shout     2       0        1        0.4 s
 
-  Greeter.task_hello(name=7)                            worker-2, attempt 1 of 1
+  Greeter.task_hello(name=7) on worker-2, attempt 1 of 1
   Cell In[2], line 4
         2 class Greeter:
         3     def task_hello(self, name):
@@ -254,7 +254,7 @@ def test_a_lost_worker_is_one_sentence_with_its_last_output(story: Callable, cal
     told.tell(0, Lost("n", 1, "worker-1 was killed by the system (signal 9)", "worker-1", "loading…"))
     lines = text(told.look()).splitlines()
     assert lines[5:9] == [
-        '  Greeter("ann").task_hello[0]                          worker-1, attempt 1 of 1',
+        '  Greeter("ann").task_hello[0] on worker-1, attempt 1 of 1',
         "  WorkerLost: worker-1 was killed by the system (signal 9)",
         "  last output:",
         "    loading…",
