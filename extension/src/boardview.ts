@@ -70,7 +70,7 @@ export class BoardView implements Board {
     this.graph = new GraphPart(this, outside.engine);
     this.failures = new Failures(this);
     this.jobs = new JobList(this);
-    this.detail = new DetailPart(this);
+    this.detail = new DetailPart(this, this.failures);
     this.timeline = new Timeline(this);
     this.workers = new Workers(this);
     this.parts = [this.stateLine, tasks, this.graph, this.failures, this.jobs, this.detail, this.timeline, this.workers];

@@ -202,6 +202,40 @@ def test_a_job_opens_with_everything_and_workers_text_stays_text(opened: Any) ->
     assert [each["job"] for each in board.sent("open")] == [7, 9]
 
 
+def test_the_traceback_of_an_open_job_is_seen_once(opened: Any) -> None:
+    board = opened(12)
+    board.step(100)
+    page = board.page
+    page.get_by_role("button", name="Open task_parse[2]").click()
+    detail, arrow = page.locator(".elf-detail"), page.locator(".elf-trace-arrow:visible")
+    above = detail.get_by_role("button", name="above")
+    expect(detail.locator(".elf-detail-trace")).to_have_text("traceback above")
+    expect(arrow).to_have_count(1)
+    above.focus()
+    board.key("Enter")
+    assert page.evaluate("document.activeElement.ariaLabel") == "traceback of task_parse[2]"
+    board.picture("traceback above")
+    page.locator(".elf-failure > summary").click()
+    expect(detail.locator(".elf-trace-arrow")).to_be_visible()
+    expect(arrow).to_have_count(1)
+    page.locator(".elf-failure > summary").click()
+    expect(above).to_be_visible()
+    expect(arrow).to_have_count(1)
+
+
+def test_an_open_job_that_is_not_the_first_of_its_group_has_its_own_traceback(opened: Any) -> None:
+    board = opened(2200)
+    board.step(5000)
+    page = board.page
+    expect(page.locator(".elf-failure strong")).to_have_text("task_parse × 2")
+    page.locator(".elf-graph").focus()
+    board.key("f")
+    expect(page.locator(".elf-detail[data-job='task_parse[2]'] .elf-detail-trace")).to_have_text("traceback above")
+    board.key("f")
+    own = page.locator(".elf-detail[data-job='task_parse[1002]']")
+    expect(own.get_by_role("group", name="traceback of task_parse[1002]")).to_be_visible()
+
+
 def test_progress_is_a_bar_in_its_row_and_in_the_open_job(opened: Any) -> None:
     board = opened(12)
     board.step(5)

@@ -5,6 +5,7 @@ import { magic, type Board, type Part } from "../board";
 import { button, focused, h, say, region } from "../dom";
 import type { Attempt, Detail, Source, Verb } from "../messages";
 import { GLYPHS, count, duration, size, stateName } from "../run/words";
+import type { Failures } from "./failures";
 import { heads } from "./tasks";
 import { Output } from "./output";
 import { traceback } from "./traceback";
@@ -24,7 +25,10 @@ export class DetailPart implements Part {
   private detail: Detail | null = null;
   private job = -1;
 
-  constructor(private readonly board: Board) {
+  constructor(
+    private readonly board: Board,
+    private readonly failures: Failures,
+  ) {
     this.element = h("section.elf-detail", { "aria-label": "job", tabindex: -1 }, this.head, this.moved);
     this.element.hidden = true;
     for (const name of ["trace", "values", "attempts", "near", "source"]) {
@@ -64,7 +68,8 @@ export class DetailPart implements Part {
     const { detail } = this;
     if (!detail) return;
     const { lines, arguments: values, result, size: bytes, attempts, source, revision } = detail;
-    this.section("trace", lines, () => (lines.length ? traceback(lines, `traceback of ${detail.label}`) : null));
+    const above = lines.length > 0 && this.failures.standing(detail.job, lines) !== null;
+    this.section("trace", [lines, above], () => (above ? this.pointer(detail) : traced(detail)));
     this.section("values", [values, result, bytes], () => valuesOf(detail));
     this.section("attempts", attempts, () => attemptsOf(attempts));
     this.section("near", this.job, () => this.neighbours());
@@ -78,6 +83,12 @@ export class DetailPart implements Part {
     section.key = key;
     const made = make();
     section.element.replaceChildren(...(made ? [made] : []));
+  }
+
+  /** In place of a traceback that stands among the failures already. */
+  private pointer({ job, label, lines }: Detail): HTMLElement {
+    const go = () => this.failures.standing(job, lines)?.focus();
+    return h("p.elf-row", {}, "traceback ", button("above", `go to the traceback of ${label}`, go, "elf-quiet"));
   }
 
   private updateHead(): void {
@@ -186,6 +197,10 @@ export class DetailPart implements Part {
 export function verbsOf(state: string): Verb[] {
   if (state === "failed" || state === "cancelled") return ["retry"];
   return state === "waiting" || state === "running" ? ["cancel"] : [];
+}
+
+function traced({ label, lines }: Detail): Made {
+  return lines.length ? traceback(lines, `traceback of ${label}`) : null;
 }
 
 function valuesOf({ arguments: values, result, size: bytes }: Detail): Made {

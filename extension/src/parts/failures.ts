@@ -2,7 +2,7 @@
 
 import { magic, type Board, type Part } from "../board";
 import { SEEN_ONLY, button, h } from "../dom";
-import type { Group } from "../messages";
+import type { Group, Line } from "../messages";
 import { count } from "../run/words";
 import { traceback } from "./traceback";
 
@@ -34,11 +34,21 @@ export class Failures implements Part {
     this.element.replaceChildren(...blocks, ...(rest > 0 ? [more] : []));
   }
 
+  /** The traceback of these lines, where it stands here open under this job's name. */
+  standing(job: number, lines: readonly Line[]): HTMLElement | null {
+    const words = JSON.stringify(lines);
+    const own = (group: Group) => group.jobs[0] === job && JSON.stringify(group.lines) === words;
+    const block = this.element.children[this.shown.slice(0, MOST).findIndex(own)] as HTMLDetailsElement | undefined;
+    return block?.open ? block.querySelector<HTMLElement>(".elf-trace") : null;
+  }
+
   private block(group: Group, index: number): HTMLElement {
     const { board } = this;
     const [first] = group.jobs;
     const element = h("details.elf-failure");
     element.open = index === 0;
+    // An opened job shows its traceback while it does not stand here.
+    element.addEventListener("toggle", () => board.redraw());
     const summary = h(
       "summary",
       {},
