@@ -18,6 +18,7 @@ from tests.browser import test_lab as lab_tests
 from tests.browser.conftest import leave
 from tests.browser.test_board import Book
 from tests.extension.conftest import packages as packages  # noqa: PLC0414 (a fixture)
+from tests.extension.contrast import FAINT
 
 pytestmark = [
     *lab_tests.pytestmark,
@@ -199,39 +200,6 @@ def test_two_views_of_one_board_are_told_the_same(opens: Opens, gate: Path) -> N
 
 
 AXE = "async () => (await axe.run('.elf-board')).violations.map((v) => [v.id, v.nodes.map((n) => n.html)])"
-# axe takes everything inside a notebook's panel for hidden and leaves its colours alone, so they are reckoned here:
-# of every text in the board the contrast with what is behind it, as WCAG has it. What a selection dims is left out.
-FAINT = """() => {
-  const brush = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const rgba = (colour) => {
-    brush.clearRect(0, 0, 1, 1);
-    brush.fillStyle = colour;
-    brush.fillRect(0, 0, 1, 1);
-    return [...brush.getImageData(0, 0, 1, 1).data];
-  };
-  const light = (colour) => {
-    const [r, g, b] = colour.map((part) => part / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = rgba(getComputedStyle(at).backgroundColor);
-      if (colour[3] > 250) return colour;
-    }
-    return [255, 255, 255, 255];
-  };
-  const texts = [...document.querySelectorAll('.elf-board *')].filter((element) =>
-    [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()) &&
-    element.getClientRects().length && !element.closest('.elf-dim'));
-  const told = texts.map((element) => {
-    const style = getComputedStyle(element);
-    const ink = rgba(element.closest('svg') ? style.fill : style.color);
-    const [a, b] = [light(ink), light(ground(element))];
-    const enough = element.closest('.elf-glyph') ? 3 : 4.5; // a glyph stands beside the word that it repeats
-    return [element.textContent.slice(0, 40), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), enough];
-  });
-  return { texts: told.length, faint: told.filter(([, contrast, enough]) => contrast < enough) };
-}"""
 CHANGE = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from elfbook.view.messages import STATES
 from tests.extension.conftest import ROOT, run
+from tests.extension.contrast import FAINT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -349,6 +351,31 @@ def test_accessible(opened: Any, packages: Path, theme: str) -> None:
     board.key("?")
     board.picture(f"all of it, {theme}")
     assert page.evaluate(AXE) == []
+
+
+@pytest.mark.parametrize("theme", ["none", "light", "dark"])
+def test_a_glyph_is_as_readable_as_words_whatever_its_state_and_when_selected(opened: Any, theme: str) -> None:
+    board = opened(12, theme)
+    page = board.page
+    seen: set[str] = set()
+
+    def look() -> None:
+        page.get_by_role("button", name="all 12").click()
+        for state in STATES:
+            row = page.locator(".elf-job:visible", has_text=state).first
+            if row.count():
+                row.click()
+                expect(row).to_have_attribute("aria-selected", "true")
+                seen.add(state)
+                assert page.evaluate(FAINT)["faint"] == [], state
+
+    board.step(6)
+    look()
+    page.evaluate("harness.host.step(100)")
+    look()
+    page.evaluate("harness.host.script.retry(); harness.host.script.cancel(); harness.host.step(0)")
+    look()
+    assert seen == set(STATES)
 
 
 CORNER = "[...document.querySelector('.elf-canvas').getContext('2d').getImageData(0, 0, 1, 1).data].slice(0, 3)"
