@@ -16,6 +16,12 @@ class Crawler:
 const TABLE = "<table><tr><th>row</th><th>date</th></tr><tr><td>1</td><td>2024-02-28</td></tr></table><script>parent.hacked = 1</script><img src=x onerror='parent.hacked = 1'>";
 const FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" width="220" height="70"><polyline fill="none" stroke="#1976d2" stroke-width="2" points="0,60 40,40 80,48 120,20 160,30 220,8"/></svg>';
 
+// As wide as a printed table is: 80 columns, whatever the page.
+const PRINTED = `                     date    station  celsius  humidity  pressure   wind  direction
+row 16  2025-02-27 06:00  Blindern     -3.1      81.0    1012.4    4.2        NNE
+row 17  31/02/2025 06:00  Blindern     -2.8      79.0    1011.9    3.9         NE
+`;
+
 export class FakeHost implements Host {
   readonly sent: Asked[] = [];
   silent = false;
@@ -102,7 +108,7 @@ export class FakeHost implements Host {
   }
 
   private output(job: number): Said[] {
-    const text = `row 17: 31/02/2025\n\u001b[32mread\u001b[0m ${this.script.label(job)} <b>not bold</b>\n`;
+    const text = `${PRINTED}\u001b[32mread\u001b[0m ${this.script.label(job)} <b>not bold</b>\n`;
     return [
       { stream: "stdout", attempt: 1, text },
       { stream: "stderr", attempt: 1, text: "\u001b[1;31mwarning:\u001b[0m dates without a year\n" },

@@ -421,6 +421,30 @@ def test_narrow(opened: Any) -> None:
     board.picture("narrow, forced colours")
 
 
+LINES_OF_OUTPUT = """pre => {
+  const { lineHeight } = getComputedStyle(pre);
+  return [Math.round(pre.clientHeight / parseFloat(lineHeight)), pre.textContent.trimEnd().split('\\n').length];
+}"""
+
+
+@pytest.mark.parametrize("width", [480, 960])
+def test_what_a_job_prints_keeps_its_lines_and_scrolls_in_its_own_box(opened: Any, width: int) -> None:
+    board = opened(12, viewport={"width": width, "height": 900})
+    board.step(100)
+    page = board.page
+    page.get_by_role("button", name="Open task_parse[2]").click()
+    log = page.locator(".elf-log")
+    expect(log).to_contain_text("humidity")
+    drawn, written = log.locator(".elf-stdout").evaluate(LINES_OF_OUTPUT)
+    assert drawn == written == 4
+    assert log.evaluate("log => log.scrollWidth > log.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    log.focus()
+    board.key("ArrowRight")
+    page.wait_for_function("document.querySelector('.elf-log').scrollLeft > 0")
+    board.picture(f"output at {width}")
+
+
 def test_touch_pans_and_pinches(opened: Any) -> None:
     board = opened(12, has_touch=True)
     page = board.page
