@@ -203,7 +203,7 @@ AXE = "async () => (await axe.run('.elf-board')).violations.map((v) => [v.id, v.
 CHANGE = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
 
 
-def test_words_are_readable_in_labs_dark_theme_and_back_in_the_light_one(
+def test_words_are_readable_in_labs_dark_themes_and_back_in_the_light_one(
     opens: Opens, gate: Path, packages: Path
 ) -> None:
     book = opens(ELF, FAILING.format(flow="seen", gate=str(gate)))
@@ -211,24 +211,31 @@ def test_words_are_readable_in_labs_dark_theme_and_back_in_the_light_one(
     shown = board_of(book, 2)
     graph_in_state(shown, running=1, failed=1, skipped=1)
     shown.locator(".elf-job", has_text="task_number[1]").click()
-    expect(shown.locator(".elf-detail")).to_contain_text("text = 'two'")
+    expect(shown.locator(".elf-detail-trace")).to_have_text("traceback above")
+    expect(shown.locator(".elf-trace-value:visible")).to_have_text("text = 'two'")
     shown.locator("summary", has_text="workers").click()
     expect(shown.locator(".elf-workers")).to_contain_text("worker-1")
     book.page.add_script_tag(path=packages / "node_modules" / "axe-core" / "axe.min.js")
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        before = colour(shown)
+    for theme in ("JupyterLab Dark", "JupyterLab Dark High Contrast", "JupyterLab Light"):
+        before = colours(shown)
         book.page.evaluate(CHANGE, theme)
-        lab_tests.until(lambda before=before: colour(shown) != before, f"the colours of {theme} are there")
+        lab_tests.until(lambda before=before: colours(shown) != before, f"the colours of {theme} are there")
         book.page.wait_for_selector("#jupyterlab-splash", state="detached")
         leave(book.page, f"board, {theme}")
         assert book.page.evaluate(AXE) == []
         contrast = book.page.evaluate(FAINT)
         assert contrast["texts"] > 40
         assert contrast["faint"] == []
+        line = shown.evaluate("board => getComputedStyle(board).borderTopColor")
+        assert (line == "rgb(255, 255, 255)") == ("High Contrast" in theme), "lines are as clear as Lab's own"
 
 
-def colour(place: Locator) -> str:
-    return place.evaluate("element => getComputedStyle(element).backgroundColor")
+def colours(shown: Locator) -> list[str]:
+    """What differs between any two themes: the ground, and the accent."""
+    return [
+        shown.evaluate("board => getComputedStyle(board).backgroundColor"),
+        shown.locator(".elf-trace-place").first.evaluate("place => getComputedStyle(place).color"),
+    ]
 
 
 MANY = count(10_000)

@@ -125,6 +125,37 @@ def test_it_needs_no_kernel(book: Book, page: Page, tmp_path: Path, packages: Pa
         assert page.evaluate(AXE, ".elf-status") == []
 
 
+WIDTH = "() => document.querySelector('.elf-panel-widget').getBoundingClientRect().width"
+TOO_WIDE = """() => [...document.querySelectorAll('.elf-panel-widget, .elf-panel-widget *')].filter(
+    each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== 'inline' && each.clientWidth > 1
+    || each.getBoundingClientRect().right > document.querySelector('.elf-panel-widget').getBoundingClientRect().right + 1
+).map(each => each.outerHTML.slice(0, 200))"""
+
+
+def widened(page: Page, width: float) -> None:
+    """The side bar is as wide, by its handle as a reader makes it."""
+    shown = page.locator(".elf-panel-widget").bounding_box()
+    edge, middle = shown["x"] + shown["width"], shown["y"] + shown["height"] / 2
+    page.mouse.move(edge + 1, middle)
+    page.mouse.down()
+    page.mouse.move(edge + 1 + width - shown["width"], middle, steps=4)
+    page.mouse.up()
+    lab_tests.until(lambda: abs(page.evaluate(WIDTH) - width) < 3, f"a side bar of {width} pixels")
+
+
+def test_nothing_overflows_in_a_narrow_side_bar(book: Book, page: Page) -> None:
+    shown, crawl = panel(page), run(page, "crawl.1")
+    expect(shown.locator(".elf-panel-worker").first).to_contain_text(re.compile(r"task_parse\[\d\]"))
+    shown.locator(".elf-elf summary").click()
+    expect(shown.locator(".elf-elf")).to_contain_text("task_parse(path, number)")
+    crawl.get_by_role("button", name="Cancel crawl").click()
+    expect(crawl.locator(".elf-ask")).to_be_visible()
+    for width in (400, 300):
+        widened(page, width)
+        picture(page, f"{width} pixels")
+        assert page.evaluate(TOO_WIDE) == []
+
+
 COLOURS = """() => ['.elf-panel', '.elf-panel .elf-muted'].map(
     where => getComputedStyle(document.querySelector(where))).map(style => style.color + style.backgroundColor).join()"""
 
