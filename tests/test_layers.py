@@ -36,7 +36,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         "states", "fold", "doubt", "deadlines", "reach", "lineup", "snapshot",
     ),
     "view": (
-        "failures", "groups", "layout", "outline", "picture", "said", "waiting", "drawing", "endings",
+        "failures", "groups", "layout", "arrows", "outline", "picture", "said", "waiting", "drawing", "endings",
         "view", "acted", "textform", "page", "report", "messages", "panelmessages", "typescript", "overview",
         "arguments", "changing", "board", "detail",
     ),

@@ -8,7 +8,7 @@ from shutil import which
 from typing import TYPE_CHECKING
 
 from elfbook.view.outline import Outline
-from elfbook.view.picture import ARROWS, INK, LOOKS, Tally, leading, state_line
+from elfbook.view.picture import ARROWS, COLOURS, INK, Tally, leading, state_line
 from elfbook.words import count, printable
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ def digraph(drawn: Outline, tallies: Sequence[Tally], name: str = "elfbook") -> 
     # `splines=curved` did not end in 25 s on 1,000 nodes, `ortho` crashed: neither is used.
     described = graphviz.Digraph(
         graphviz.escape(printable(name)),
-        node_attr={"shape": "box", "style": "rounded,filled", "fontname": "sans-serif", "fontcolor": INK},
+        graph_attr={"rankdir": "LR", "bgcolor": "transparent"},
+        node_attr={"shape": "box", "style": "rounded", "fontname": "sans-serif", "fontcolor": INK},
         edge_attr={"color": ARROWS, "fontname": "sans-serif"},
     )
     for number, (node, tally) in enumerate(zip(drawn.nodes, tallies, strict=True)):
-        look = LOOKS[leading(tally)]
         label = graphviz.escape(printable(node.label)) + "\\n" + state_line(node, tally)
-        described.node(f"n{number}", graphviz.nohtml(label), fillcolor=look.fill, color=look.stroke)
+        described.node(f"n{number}", graphviz.nohtml(label), color=COLOURS[leading(tally)])
     for arrow in drawn.arrows:
         attributes = {"style": "dashed"} if arrow.control else {}
         label = f"× {count(arrow.count)}" if arrow.count > 1 else None

@@ -11,9 +11,9 @@ GAP = 14.0
 """Between boxes of a row."""
 
 ROW_GAP = 12.0
-"""Between the rows of one rank that is too wide for one row."""
+"""Between the rows of one rank that is too long for one row."""
 
-RANK_GAP = 34.0
+RANK_GAP = 42.0
 """Between ranks: room for the arrows."""
 
 SWEEPS = 8
@@ -33,6 +33,11 @@ class Box(Struct, frozen=True):
         """The x of its centre."""
         return self.x + self.width / 2
 
+    @property
+    def turned(self) -> Box:
+        """The same with x and y exchanged."""
+        return Box(self.y, self.x, self.height, self.width)
+
 
 class Layout(Struct, frozen=True):
     """One box for each node, in the nodes' order, and the room they take together."""
@@ -43,13 +48,24 @@ class Layout(Struct, frozen=True):
 
 
 def layout(
-    widths: Sequence[float], edges: Sequence[tuple[int, int]], *, room: float = 720.0, height: float = 38.0
+    widths: Sequence[float],
+    edges: Sequence[tuple[int, int]],
+    *,
+    room: float = 720.0,
+    height: float = 38.0,
+    gap: float = RANK_GAP,
+    sideways: bool = False,
 ) -> Layout:
     """Boxes that do not overlap, at most `room` wide together, each edge going down.
 
-    Edges from a later node to an earlier one, or to itself, are not considered: a layered
-    picture has no place for them. A node alone may be wider than `room`.
+    `sideways` they are at most `room` high together, and each edge goes to the right; `gap` is
+    between one rank and the next. Edges
+    from a later node to an earlier one, or to itself, are not considered: a layered picture
+    has no place for them. A node alone may be wider than `room`.
     """
+    # Below, ranks are rows; sideways they are columns, and so x and y, widths and heights change places.
+    heights = [height] * len(widths)
+    widths, heights = (heights, widths) if sideways else (widths, heights)
     forward = sorted({(source, target) for source, target in edges if source < target})
     above: list[list[int]] = [[] for _ in widths]
     below: list[list[int]] = [[] for _ in widths]
@@ -57,13 +73,16 @@ def layout(
         above[target].append(source)
         below[source].append(target)
     ranks = ordered(ranks_of(above, below), above, below)
-    rows, tops, total = stacked(ranks, widths, room, height)
+    rows, centres, total = stacked(ranks, widths, room, heights, gap)
     width = max((row_width(row, widths) for row in rows), default=0.0)
     middles = placed(rows, widths, above, below, width)
     boxes = [Box(0.0, 0.0, 0.0, 0.0)] * len(widths)
-    for row, top in zip(rows, tops, strict=True):
+    for row, centre in zip(rows, centres, strict=True):
         for node in row:
-            boxes[node] = Box(round(middles[node] - widths[node] / 2, 1), top, widths[node], height)
+            x, y = middles[node] - widths[node] / 2, centre - heights[node] / 2
+            boxes[node] = Box(round(x, 1), round(y, 1), widths[node], heights[node])
+    if sideways:
+        return Layout(tuple(box.turned for box in boxes), total, width)
     return Layout(tuple(boxes), width, total)
 
 
@@ -107,19 +126,20 @@ def ordered(ranks: list[list[int]], above: list[list[int]], below: list[list[int
 
 
 def stacked(
-    ranks: list[list[int]], widths: Sequence[float], room: float, height: float
+    ranks: list[list[int]], widths: Sequence[float], room: float, heights: Sequence[float], gap: float
 ) -> tuple[list[list[int]], list[float], float]:
-    """Rows no wider than `room`, the y of each, and the height of all."""
+    """Rows no wider than `room`, the y of the middle of each, and the height of all."""
     rows: list[list[int]] = []
-    tops: list[float] = []
+    centres: list[float] = []
     y = 0.0
     for rank in ranks:
         for row in wrapped(rank, widths, room):
+            highest = max(heights[node] for node in row)
             rows.append(row)
-            tops.append(y)
-            y += height + ROW_GAP
-        y += RANK_GAP - ROW_GAP
-    return rows, tops, max(y - RANK_GAP, 0.0)
+            centres.append(y + highest / 2)
+            y += highest + ROW_GAP
+        y += gap - ROW_GAP
+    return rows, centres, max(y - gap, 0.0)
 
 
 def wrapped(rank: list[int], widths: Sequence[float], room: float) -> list[list[int]]:

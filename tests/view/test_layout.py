@@ -26,30 +26,46 @@ def overlaps(first: Box, second: Box) -> bool:
 
 
 @settings(deadline=None, max_examples=200)
-@given(drawings())
-def test_any_graph_is_laid_out_well(drawing: tuple[list[float], list[tuple[int, int]]]) -> None:
+@given(drawings(), st.booleans())
+def test_any_graph_is_laid_out_well(drawing: tuple[list[float], list[tuple[int, int]]], sideways: bool) -> None:
     widths, edges = drawing
-    placed = layout(widths, edges, room=ROOM)
+    placed = layout(widths, edges, room=ROOM, sideways=sideways)
     assert [box.width for box in placed.boxes] == widths
+    assert (placed.height if sideways else placed.width) <= ROOM
     for number, box in enumerate(placed.boxes):
         assert not any(overlaps(box, other) for other in placed.boxes[:number])
-        assert box.x >= -0.1 and box.x + box.width <= placed.width + 0.1 <= ROOM + 0.1
-        assert box.y >= 0 and box.y + box.height <= placed.height
+        assert box.x >= -0.1 and box.x + box.width <= placed.width + 0.1
+        assert box.y >= -0.1 and box.y + box.height <= placed.height + 0.1
     for source, target in edges:
         if source < target:
-            above, below = placed.boxes[source], placed.boxes[target]
-            assert above.y + above.height < below.y
-    assert layout(widths, list(reversed(edges)), room=ROOM) == placed
+            before, after = placed.boxes[source], placed.boxes[target]
+            if sideways:
+                assert before.x + before.width < after.x
+            else:
+                assert before.y + before.height < after.y
+    assert layout(widths, list(reversed(edges)), room=ROOM, sideways=sideways) == placed
 
 
 def test_two_chains_stand_side_by_side() -> None:
     assert layout([100.0] * 4, [(0, 2), (1, 3)]) == Layout(
         boxes=(
             Box(0.0, 0.0, 100.0, 38.0), Box(114.0, 0.0, 100.0, 38.0),
-            Box(0.0, 72.0, 100.0, 38.0), Box(114.0, 72.0, 100.0, 38.0),
+            Box(0.0, 80.0, 100.0, 38.0), Box(114.0, 80.0, 100.0, 38.0),
         ),
         width=214.0,
-        height=110.0,
+        height=118.0,
+    )
+
+
+def test_sideways_they_stand_one_below_the_other_and_each_in_the_middle_of_its_column() -> None:
+    placed = layout([100.0, 60.0, 100.0, 60.0], [(0, 2), (1, 3)], height=30.0, gap=50.0, sideways=True)
+    assert placed == Layout(
+        boxes=(
+            Box(0.0, 0.0, 100.0, 30.0), Box(20.0, 44.0, 60.0, 30.0),
+            Box(150.0, 0.0, 100.0, 30.0), Box(170.0, 44.0, 60.0, 30.0),
+        ),
+        width=250.0,
+        height=74.0,
     )
 
 

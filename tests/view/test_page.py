@@ -204,7 +204,7 @@ def test_an_svg_of_a_worker_is_an_image(party: Callable) -> None:
 
 def test_the_picture_is_an_image_that_can_be_parsed(full: Callable) -> None:
     (encoded,) = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page(full))
-    assert XML.fromstring(b64decode(encoded)).get("width") == "361"
+    assert XML.fromstring(b64decode(encoded)).get("width") == "332"
 
 
 # ---------------------------------------------------------------------------- the whole page
