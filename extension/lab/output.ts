@@ -106,7 +106,8 @@ export class RunOutput {
   private choose(): void {
     const { live, layers, shown, patient } = this;
     // A board that has become grey stays until there is something better: it knows more than the page.
-    if (live.kernel) this.front = "kernel";
+    if (!shown || shown.settled) this.front = "page";
+    else if (live.kernel) this.front = "kernel";
     else if (live.server) this.front = "server";
     for (const [name, element] of Object.entries(layers)) element.classList.toggle(BEHIND, name !== this.front);
     const isOld = this.front === "page" && shown !== null && !shown.settled && !patient;

@@ -49,7 +49,8 @@ class RunRenderer extends Panel implements Renderer {
     const kept = "text/html" in model.data ? "text/html" : "text/plain";
     const page = this.around.rendermime.createRenderer(kept);
     await page.renderModel(model);
-    if (this.isDisposed) return page.dispose();
+    // Another one may have come meanwhile.
+    if (this.isDisposed || this.model !== model) return page.dispose();
     this.page?.dispose();
     this.page = page;
     this.layers.page.addWidget(page);
@@ -64,30 +65,29 @@ class RunRenderer extends Panel implements Renderer {
     this.draw();
   }
 
-  /** Draws the widget, if there is one and nobody else has drawn it. */
+  /** Draws the widget, if there is one, once there is what draws it. */
   private draw(): void {
-    const { model, notebook } = this;
-    const maker = notebook?.content.rendermime.getFactory(WIDGET);
-    const { settled } = (model?.data[RUN] ?? {}) as Partial<RunShown>;
-    if (!model?.trusted || !model.data[WIDGET] || settled || maker === this.maker) return;
-    this.maker = maker;
-    this.drawAnew(model);
+    if (this.notebook?.content.rendermime.getFactory(WIDGET) !== this.maker) this.drawAnew();
   }
 
-  private drawAnew({ data, metadata, trusted }: MimeModel): void {
+  private drawAnew(): void {
+    const { model, notebook } = this;
+    const { settled } = (model?.data[RUN] ?? {}) as Partial<RunShown>;
+    const maker = notebook?.content.rendermime.getFactory(WIDGET);
+    if (!model?.trusted || !model.data[WIDGET] || settled || !notebook || !maker) return;
+    this.maker = maker;
     this.widget?.dispose();
-    this.widget = this.notebook?.content.rendermime.createRenderer(WIDGET) ?? null;
-    if (!this.widget) return;
+    this.widget = notebook.content.rendermime.createRenderer(WIDGET);
     // A copy, since its renderer writes into it what becomes of the widget.
-    const copy = { [WIDGET]: structuredClone(data[WIDGET]) };
-    void this.widget.renderModel({ data: copy, metadata, trusted, setData: () => undefined });
+    const data = { [WIDGET]: structuredClone(model.data[WIDGET]) };
+    void this.widget.renderModel({ data, metadata: model.metadata, trusted: true, setData: () => undefined });
     this.layers.kernel.addWidget(this.widget);
   }
 
   /** A kernel that did not know the widget has made it, as `%elf attach` does. */
   private hear(_sender: object, { header, content }: Message): void {
     const { model_id: wanted } = (this.model?.data[WIDGET] ?? {}) as { model_id?: string };
-    if (header.msg_type === "comm_open" && wanted && content.comm_id === wanted && this.model) this.drawAnew(this.model);
+    if (header.msg_type === "comm_open" && wanted && content.comm_id === wanted) this.drawAnew();
   }
 
   override dispose(): void {

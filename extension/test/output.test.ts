@@ -156,7 +156,7 @@ describe("the page alone", () => {
   test("is all that an untrusted notebook shows", () => {
     output.update(null);
     vi.advanceTimersByTime(GRACE_MS);
-    stand("kernel", false);
+    stand("kernel", true);
     expect([front(), fake.boards, output.line.hidden, output.open.hidden]).toEqual([["page"], [], true, true]);
   });
 });
