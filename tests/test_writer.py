@@ -228,6 +228,22 @@ async def test_a_claim_of_a_lot_expects_that_nothing_was_stored_about_it(
     assert await writer.write(claims, b"c", Among(whole, own)) == own + 1
 
 
+@pytest.mark.parametrize("claim_first", [False, True])
+async def test_a_claim_of_a_lot_sees_what_the_same_process_writes_at_the_same_moment(
+    writer: Writer, mycelium: Mycelium, claim_first: bool
+) -> None:
+    """The server compares with what was there before a batch, so the two must not be in one."""
+    names = mycelium.names
+    claims, whole = names.claims("crawl.1", 0), names.lot("crawl.1", 0)
+    first = await writer.write(claims, b"a", Among(whole, 0))
+    others = [writer.write(names.job("crawl.1", LOT + job), b"b", 0) for job in range(2 * SINGLY)]
+    wishes = [lambda: writer.write(names.job("crawl.1", 3), b"c", 0), lambda: writer.write(claims, b"d", Among(whole, first))]
+    told = [wish() for wish in (reversed(wishes) if claim_first else wishes)]
+    found = await outcomes([*others, *told])
+    assert all(isinstance(each, int) for each in found[:-1])
+    assert isinstance(found[-1], int if claim_first else Conflict)
+
+
 async def test_a_lost_refusal_is_still_a_conflict(mycelium: Mycelium) -> None:
     await mycelium.jobs.write(subject(mycelium, 1), b"another's", 0)
     writer = Writer(Deaf(mycelium.link, 1), mycelium.names.jobs, Pressure(), mycelium.seal)

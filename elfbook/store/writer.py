@@ -12,6 +12,7 @@ import itertools
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError
@@ -110,18 +111,26 @@ class Writer:
             self._woken.clear()
 
     def _take(self) -> list[Write]:
-        """The writes of the next unit: no subject twice, within the server's limits."""
+        """The writes of the next unit: no subject twice, within the server's limits.
+
+        And none that expects something of subjects that another one writes: the server compares with
+        what was there before the unit, so one of them would not be seen by the other.
+        """
         taken: list[Write] = []
         subjects: set[str] = set()
+        lots: set[str] = set()
         messages = size = 0
         while self._waiting:
             write = self._waiting[0]
             names = {subject for subject, _, _ in write.messages}
+            among = tuple(each.subjects[:-1] for *_, each in write.messages if isinstance(each, Among))
+            meets = begins(names, tuple(lots)) or begins(subjects, among)
             messages += len(write.messages)
             size += write.bytes
-            if taken and (messages > BATCH_MESSAGES or size > BATCH_BYTES or names & subjects):
+            if taken and (messages > BATCH_MESSAGES or size > BATCH_BYTES or names & subjects or meets):
                 break
             subjects |= names
+            lots.update(among)
             taken.append(self._waiting.popleft())
         return taken
 
@@ -253,3 +262,8 @@ class Writer:
 def _fail(write: Write, error: Exception) -> None:
     if not write.done.done():
         write.done.set_exception(error)
+
+
+def begins(subjects: Iterable[str], prefixes: tuple[str, ...]) -> bool:
+    """True when one of the subjects begins with one of the prefixes."""
+    return bool(prefixes) and any(subject.startswith(prefixes) for subject in subjects)
