@@ -385,6 +385,7 @@ def test_a_canvas_follows_the_theme(opened: Any) -> None:
     board = opened(1000)
     page = board.page
     page.get_by_role("button", name="All jobs").click()
+    page.wait_for_selector("[data-drawn='canvas']")
     for theme, corner in [("dark", "17,17,17"), ("light", "255,255,255")] * 2:
         page.evaluate("theme => harness.theme(theme)", theme)
         page.wait_for_function(f"String({CORNER}) === '{corner}'")
