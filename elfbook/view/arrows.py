@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from elfbook.model import Struct
@@ -24,6 +24,12 @@ BOWS = (0, *(side * far for far in range(25, 250, 25) for side in (1, -1)))
 STEPS = 40
 """Places of a curve at which it is looked for boxes in front of it."""
 
+WEIGHTS = tuple(
+    ((1 - time) ** 3, 3 * (1 - time) ** 2 * time, 3 * (1 - time) * time**2, time**3)
+    for time in (step / STEPS for step in range(STEPS + 1))
+)
+"""Of a curve's four points at each of these places: Bernstein's polynomials."""
+
 
 class Way(Struct, frozen=True):
     """How one arrow goes, from top to bottom or, where everything is turned, from left to right."""
@@ -43,7 +49,7 @@ def down(source: Box, target: Box, others: Sequence[Box], width: float) -> Way:
     free = (
         way
         for way in ways
-        if -BESIDE <= way.middle[0] <= width + BESIDE and seen(way.curve, others) == [way.curve]
+        if -BESIDE <= way.middle[0] <= width + BESIDE and next(hidden(way.curve, others), None) is None
     )
     return next(free, ways[0])
 
@@ -79,19 +85,31 @@ def seen(curve: Curve, boxes: Iterable[Box]) -> list[Curve]:
 
     Boxes are not filled, since a page may be light or dark, and so they hide nothing by themselves.
     """
-    left, *_, right = sorted(x for x, _ in curve)
-    top, *_, bottom = sorted(y for _, y in curve)
+    steps = list(hidden(curve, boxes))
+    if not steps:
+        return [curve]
+    ends = (0.0, (steps[0] - 1) / STEPS), ((steps[-1] + 1) / STEPS, 1.0)
+    return [piece(curve, begin, end) for begin, end in ends if begin < end]
+
+
+def hidden(curve: Curve, boxes: Iterable[Box]) -> Iterator[int]:
+    """The places of the curve, of STEPS, at which a box is in front of it or right beside it."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = curve
+    left, right = min(ax, bx, cx, dx), max(ax, bx, cx, dx)
+    top, bottom = min(ay, by, cy, dy), max(ay, by, cy, dy)
     near = [
-        box
+        (box.x - 1, box.x + box.width + 1, box.y - 1, box.y + box.height + 1)
         for box in boxes
         if box.x < right and left < box.x + box.width and box.y < bottom and top < box.y + box.height
     ]
-    places = [step / STEPS for step in range(STEPS + 1)]
-    hidden = [time for time in places if any(inside(point(curve, time), box) for box in near)]
-    if not hidden:
-        return [curve]
-    ends = (0.0, hidden[0] - 1 / STEPS), (hidden[-1] + 1 / STEPS, 1.0)
-    return [piece(curve, begin, end) for begin, end in ends if begin < end]
+    if not near:
+        return
+    for step, (a, b, c, d) in enumerate(WEIGHTS):
+        x, y = a * ax + b * bx + c * cx + d * dx, a * ay + b * by + c * cy + d * dy
+        for low, high, upper, lower in near:
+            if low <= x <= high and upper <= y <= lower:
+                yield step
+                break
 
 
 def piece(curve: Curve, begin: float, end: float) -> Curve:
@@ -99,9 +117,3 @@ def piece(curve: Curve, begin: float, end: float) -> Curve:
     times = (begin, begin, begin), (begin, begin, end), (begin, end, end), (end, end, end)
     first, second, third, fourth = (point(curve, *each) for each in times)
     return first, second, third, fourth
-
-
-def inside(place: Point, box: Box) -> bool:
-    """True within the box, and right beside it."""
-    x, y = place
-    return box.x - 1 <= x <= box.x + box.width + 1 and box.y - 1 <= y <= box.y + box.height + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from html import escape
 
 from elfbook.facts import State
@@ -25,6 +26,9 @@ TALLEST = 1200
 
 COLUMN = 490
 """Pixels of a column; more boxes than that has room for stand in several."""
+
+KEPT = 16
+"""Graphs whose arrows are remembered: more runs are seldom looked at side by side."""
 
 MARGIN = 6
 LABEL_LENGTH = 26
@@ -124,7 +128,7 @@ def svg(drawn: Outline, tallies: Sequence[Tally]) -> str:
     """One SVG image without ids, scripts, style sheets or a ground; at most ROOM pixels wide."""
     told = drawing(drawn, tallies)
     boxes = told.places.boxes
-    arrows, before, after = arrow_shapes(drawn.arrows, told)
+    arrows, before, after = arrow_shapes(tuple(drawn.arrows), told.places, told.sideways)
     x, y = (MARGIN, MARGIN + before) if told.sideways else (MARGIN + before, MARGIN)
     width = told.places.width + x + MARGIN + (0 if told.sideways else after)
     height = told.places.height + y + MARGIN + (after if told.sideways else 0)
@@ -143,17 +147,18 @@ def svg(drawn: Outline, tallies: Sequence[Tally]) -> str:
     )
 
 
-def arrow_shapes(arrows: Sequence[Arrow], told: Drawing) -> tuple[list[str], int, int]:
+@lru_cache(maxsize=KEPT)
+def arrow_shapes(arrows: tuple[Arrow, ...], places: Layout, turn: bool) -> tuple[tuple[str, ...], int, int]:
     """Arrows as shapes, and how far they go outside of the boxes on either side.
 
     All value edges are one path, all control edges one dashed path; then heads, and multiplicities.
+    Kept for the next picture of a run: its jobs change, its arrows hardly ever do.
     """
     lines: dict[bool, list[str]] = {False: [], True: []}
     heads: list[str] = []
     numbers: list[str] = []
-    turn = told.sideways
-    boxes = [box.turned for box in told.places.boxes] if turn else told.places.boxes
-    across = told.places.height if turn else told.places.width
+    boxes = [box.turned for box in places.boxes] if turn else places.boxes
+    across = places.height if turn else places.width
     reach = [0.0, across]
     for arrow in arrows:
         others = [box for node, box in enumerate(boxes) if node not in (arrow.source, arrow.target)]
@@ -177,7 +182,7 @@ def arrow_shapes(arrows: Sequence[Arrow], told: Drawing) -> tuple[list[str], int
         shapes.append(f'<path d="{"".join(heads)}" fill="{ARROWS}"/>')
     if numbers:
         shapes.append(f'<g font-size="10" fill="{INK}" text-anchor="middle">{"".join(numbers)}</g>')
-    return shapes, math.ceil(-min(reach)), math.ceil(max(reach) - across)
+    return tuple(shapes), math.ceil(-min(reach)), math.ceil(max(reach) - across)
 
 
 def way_of(arrow: Arrow, boxes: Sequence[Box], others: Sequence[Box], across: float) -> Way:

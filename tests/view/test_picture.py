@@ -10,7 +10,7 @@ import pytest
 
 from elfbook.facts import State
 from elfbook.model import ElfUse, Graph, JobSpec
-from elfbook.view.arrows import down, inside, point, seen
+from elfbook.view.arrows import Point, down, point, seen
 from elfbook.view.drawing import digraph, dot_svg
 from elfbook.view.layout import Box
 from elfbook.view.outline import Arrow, Node, Outline, in_words, outline, tally
@@ -204,6 +204,11 @@ def test_from_left_to_right_as_on_the_board_where_that_is_large_enough(
     root = XML.fromstring(svg(drawn, all_in(drawn, State.DONE)))
     shown, own = float(root.get("width")), float(root.get("viewBox").split()[2])
     assert not sideways or shown / own >= 0.78
+
+
+def inside(place: Point, box: Box) -> bool:
+    x, y = place
+    return box.x <= x <= box.x + box.width and box.y <= y <= box.y + box.height
 
 
 def test_an_arrow_goes_on_behind_the_boxes_between_its_ends() -> None:
