@@ -266,7 +266,7 @@ def steps_of(reference: str, state: RunState, failed: str, workers: int | None) 
         stop = Step("or stop it with", f"%elf cancel {reference}")
         retry = Step("correct the cell, then", f"%elf retry {reference}")
         return (retry, closer if state.settled else stop)
-    if state.counts[State.CANCELLED]:
+    if state.settled and state.counts[State.CANCELLED]:
         return (Step("run what was cancelled with", f"%elf retry {reference}"),)
     return ()
 

@@ -231,6 +231,15 @@ def test_while_a_run_goes_on_its_failure_is_mended_first(story: Callable, call: 
     assert steps(workers=0) == [("1 job waits for workers:", "%elf up")]
 
 
+def test_what_was_cancelled_is_run_again_once_the_rest_is_over(story: Callable, call: Callable) -> None:
+    told = story([call("task_a"), call("task_a", 1)])
+    told.tell(0, Cancelled("n"))
+    told.claim(1)
+    assert told.look().steps == ()
+    told.succeed(1)
+    assert [(step.why, step.words) for step in told.look().steps] == [("run what was cancelled with", "%elf retry party")]
+
+
 def test_a_timeout_says_where_it_was(story: Callable, call: Callable) -> None:
     told = story([call("task_hello")], policy=Policy(timeout_s=60))
     frame = Frame("f", 12, "task_hello", ("for row in rows:", "    pass"), 12, own=True)
