@@ -87,8 +87,8 @@ class BoardPage:
             self._singles.append(Spot(pages.output(self._run), pages.mark(self._run)))
             return
         model = self.revive()
-        mark = pages.mark(self._run)
-        line, drawn = Spot(self._line(), mark), Spot(self._board(model), mark)
+        page, mark = pages.bundle(self._run), pages.mark(self._run)
+        line, drawn = Spot(self._line(page), mark), Spot(self._board(model, page), mark)
         with self._lock:
             self._lines.append(line)
             self._drawn.append(drawn)
@@ -114,17 +114,17 @@ class BoardPage:
         if self._plain is not None:
             self._plain.close()
 
-    def _line(self) -> pages.Bundle:
+    def _line(self, page: pages.Bundle) -> pages.Bundle:
         run = self._run
         back = f"%elf attach {run.reference}  brings it back"
         words = f"flow {run.flow} is under way: its board is below, and  {back}"
-        return {**pages.bundle(self._run), "text/html": pages.preformatted(words)}
+        return page | {"text/html": pages.preformatted(words)}
 
-    def _board(self, model: board.Model) -> Bundle:
+    def _board(self, model: board.Model, page: pages.Bundle) -> Bundle:
         run = self._run
         words = f"the board of flow {run.flow}, where widgets are drawn"
         ways = {pages.RUN: pages.pointer(run, line=True), board.WIDGET: model.view()}
-        return ways | {"text/html": pages.bundle(run)["text/html"], "text/plain": words}
+        return ways | {"text/html": page["text/html"], "text/plain": words}
 
     # ------------------------------------------------------------------ in any thread
 
@@ -332,8 +332,9 @@ class BoardPage:
         elif met and self._plain is not None:
             self._plain.leave()
             self._plain = None
+            shown = self._line(pages.bundle(self._run))
             for line in self._lines:
-                line.replace(self._line())
+                line.replace(shown)
 
     def _last_words(self) -> None:
         """What a job printed last may be stored a moment after its end."""

@@ -34,7 +34,7 @@ export class RunOutput {
   private readonly live = { kernel: false, server: false };
   private endBoard: (() => void) | null = null;
   private refused = "";
-  private patient = true;
+  /** While it runs the kernel may still draw. */
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly endListening: () => void;
 
@@ -63,10 +63,9 @@ export class RunOutput {
       this.endServer();
       this.live.kernel = false;
       this.front = "page";
-      this.patient = true;
       clearTimeout(this.timer);
       this.timer = setTimeout(() => {
-        this.patient = false;
+        this.timer = undefined;
         this.consider();
       }, GRACE_MS);
     }
@@ -82,7 +81,7 @@ export class RunOutput {
     const { shown, live } = this;
     if (!shown || shown.settled || live.kernel) this.endServer();
     else if (!this.reachable) this.refused = "";
-    else if (!this.patient && !this.endBoard && !this.refused) this.askServer(shown);
+    else if (this.timer === undefined && !this.endBoard && !this.refused) this.askServer(shown);
     this.choose();
   }
 
@@ -104,13 +103,13 @@ export class RunOutput {
   }
 
   private choose(): void {
-    const { live, layers, shown, patient } = this;
+    const { live, layers, shown } = this;
     // A board that has become grey stays until there is something better: it knows more than the page.
     if (!shown || shown.settled) this.front = "page";
     else if (live.kernel) this.front = "kernel";
     else if (live.server) this.front = "server";
     for (const [name, element] of Object.entries(layers)) element.classList.toggle(BEHIND, name !== this.front);
-    const isOld = this.front === "page" && shown !== null && !shown.settled && !patient;
+    const isOld = this.front === "page" && shown !== null && !shown.settled && this.timer === undefined;
     this.line.hidden = !isOld;
     if (isOld) say(this.line, `The page as this file has kept it. ${this.why()}`);
     this.open.hidden = !(this.reachable && shown?.settled);

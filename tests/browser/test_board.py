@@ -44,12 +44,12 @@ BUSY = "import os, time\nopen({begun!r}, 'w')\nwhile not os.path.exists({end!r})
 
 
 class Book(lab_tests.Notebook):
-    """A notebook with cells of our own."""
+    """A notebook with cells of our own: what stands in them, or whole ones."""
 
-    def __init__(self, page: Page, url: str, path: Path, *sources: str) -> None:
+    def __init__(self, page: Page, url: str, path: Path, *given: str | nbformat.NotebookNode) -> None:
         self.page = page
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        cells = [nbformat.v4.new_code_cell(each) if isinstance(each, str) else each for each in given]
         nbformat.write(nbformat.v4.new_notebook(metadata={"kernelspec": kernel}, cells=cells), path)
         page.goto(url.format(path.name))
         self.wait_until_ready()

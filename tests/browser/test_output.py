@@ -114,7 +114,7 @@ def test_where_nobody_can_be_asked_the_page_stays_and_says_why(
     place["JUPYTER_CONFIG_PATH"] = str(tmp_path / "without")
     address, page = request.getfixturevalue("lab"), request.getfixturevalue("page")
     made = written(page, address, tmp_path)
-    made.trust()
+    trust(page)
     expect(made.area(0).locator(".elf-output-line")).to_contain_text("jupyter server extension list")
     expect(made.area(0).locator(".elf-output")).to_contain_text("1 of 6 jobs done")
     picture(page, "without a server's part")
@@ -129,7 +129,7 @@ def test_a_notebook_that_nobody_trusts_shows_the_page_only(lab: str, page: Page,
     expect(output.locator("script, .elf-board")).to_have_count(0)
     expect(output.locator(".elf-output-line")).to_be_hidden()
     assert page.evaluate("() => window.hacked === undefined")
-    made.trust()
+    trust(page)
     expect(output.locator(".elf-output-line")).to_be_visible()
 
 
@@ -147,17 +147,13 @@ def test_notebook_7_shows_page_and_board_though_the_kernel_is_gone(notebook: str
         expect(made.area(FLOW)).to_contain_text("flow crawl: 6 of 6 jobs done")
 
 
-class Written(Book):
+def trust(page: Page) -> None:
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:trust'); }")
+    page.locator(".jp-Dialog").get_by_role("button", name="Trust").click()
+
+
+def written(page: Page, address: str, folder: Path) -> Book:
     """A notebook that somebody else has saved, with a run that is not known here."""
-
-    def trust(self) -> None:
-        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:trust'); }")
-        self.page.locator(".jp-Dialog").get_by_role("button", name="Trust").click()
-
-
-def written(page: Page, address: str, folder: Path) -> Written:
-    made = object.__new__(Written)
-    made.page = page
     data = {
         RUN: {"run": "crawl.1", "id": "0" * 32, "settled": False},
         WIDGET: {"version_major": 2, "version_minor": 0, "model_id": "0" * 32},
@@ -165,8 +161,4 @@ def written(page: Page, address: str, folder: Path) -> Written:
         "text/plain": "the board of flow crawl",
     }
     cell = nbformat.v4.new_code_cell("%elf show crawl", outputs=[nbformat.v4.new_output("display_data", data=data)])
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(metadata={"kernelspec": kernel}, cells=[cell]), folder / "books" / "mailed.ipynb")
-    page.goto(address.format("mailed.ipynb"))
-    made.wait_until_ready()
-    return made
+    return Book(page, address, folder / "books" / "mailed.ipynb", cell)
