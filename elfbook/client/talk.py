@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 
 Message = tuple[TOLD, list[bytes]]
 
+EVERY_S = 0.1
+"""What changes within this time is one message."""
+ALIVE_S = 2.0
+"""After this a page is told that its run is followed still, also when nothing has changed."""
+CAN: tuple[Verb, ...] = ("retry", "cancel", "pause", "resume")
+"""What every board can ask for."""
 WINDOW = 48
 """Patches that may be on their way: a page that cannot follow gets fewer and larger ones."""
 MOST_MOVES = 100

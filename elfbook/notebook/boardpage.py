@@ -23,14 +23,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from elfbook.client.talk import Talk, census
+from elfbook.client.talk import ALIVE_S, CAN, EVERY_S, Talk, census
 from elfbook.facts import State
 from elfbook.notebook import acts, board, pages
 from elfbook.notebook.connection import BEHIND
 from elfbook.notebook.ipython import Bundle, Spot
 from elfbook.notebook.live import CENSUS_EVERY_S, LAST_WORDS_S, SHARE, LivePage
 from elfbook.view.detail import Code
-from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Page, Snapshot, Verb, Want
+from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Page, Snapshot, Want
 from elfbook.view.view import Known
 
 if TYPE_CHECKING:
@@ -38,16 +38,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("elfbook")
 
-EVERY_S = 0.1
-"""What changes within this time is one message."""
 IDLE_S = 0.5
-"""The same while nobody watches: only the end of the run is looked for."""
-ALIVE_S = 2.0
+"""As EVERY_S, while nobody watches: only the end of the run is looked for."""
 KEEP_S = 10.0
 """How old the page may get that a file keeps of a board."""
 MEET_S = 3.0
 """A page that can draw the widget has said so by then."""
-CAN: tuple[Verb, ...] = ("retry", "cancel", "pause", "resume")
 
 
 class BoardPage:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from elfbook.client.client import Client
 from elfbook.client.outward import told
-from elfbook.client.talk import Talk, census
+from elfbook.client.talk import ALIVE_S, CAN, EVERY_S, Talk, census
 from elfbook.client.watched import Watched
 from elfbook.errors import ElfbookError, MyceliumUnreachable
 from elfbook.model import Beat, Situation
@@ -23,15 +23,11 @@ from elfbook.server.doing import done, run_named
 from elfbook.view.acted import in_words
 from elfbook.view.board import identity
 from elfbook.view.detail import Code
-from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Page, Snapshot, Verb, Want
+from elfbook.view.messages import ASKED, TOLD, Act, Alive, Answer, Asset, Page, Snapshot, Want
 from elfbook.view.view import Known, look
 
 log = logging.getLogger("elfbook")
 
-EVERY_S = 0.1
-"""What changes within this time is one message."""
-ALIVE_S = 2.0
-CAN: tuple[Verb, ...] = ("retry", "cancel", "pause", "resume")
 AWAY = "nothing was done: the mycelium does not answer. See  %elf doctor"
 AGAIN_S = 1.0
 """Between two tries to follow a run again."""

@@ -180,6 +180,13 @@ MUTATIONS = (
         "if there is not None and (there.upto, not there.counts) == knows:",
         "histories",
     ),
+    m(
+        "A claim of a lot is in no batch with a record of that lot: the server would not see one of them",
+        "store/writer.py",
+        "names & subjects or meets)",
+        "names & subjects)",
+        *WRITER,
+    ),
     # ------------------------------------------------------------------ seals
     m(
         "A record's seal is checked before anything of it is used",
