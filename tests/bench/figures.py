@@ -39,6 +39,8 @@ ALONE = {
     "wide_client_growth": "100,000-way map: the client grew by, MiB",
     "gigabyte": "1 GiB there and 1 GiB back, MB/s",
     "gigabyte_extra_client": "1 GiB: the client's memory beside argument and result, MiB",
+    "gigabyte_extra_server": "1 GiB: extra memory of the server, MiB",
+    "gigabyte_extra_scheduler": "1 GiB: extra memory of the scheduler, MiB",
     "gigabyte_extra_worker1": "1 GiB: extra memory of the first worker, MiB",
     "gigabyte_extra_worker2": "1 GiB: extra memory of the second worker, MiB",
     "gigabyte_extra_kernel1": "1 GiB: extra memory of the first kernel, MiB",
