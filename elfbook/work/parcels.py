@@ -124,7 +124,7 @@ class Parcels:
             and all(ref.inline is not None for _, ref in dispatch.inputs)
         )
 
-    async def job(self, token: str, dispatch: Dispatch, kept: bytes | None, fence: tuple[int, int]) -> Job:
+    async def job(self, token: str, dispatch: Dispatch, fence: tuple[int, int]) -> Job:
         """The call with everything it needs; blobs are files in the cellar."""
         revision = await self.revision(dispatch)
         paths = {ref.digest: await self.cellar.bring(self.mycelium, ref) for ref in dispatch.blobs}
@@ -132,7 +132,7 @@ class Parcels:
         for _, ref in inputs:
             if ref.inline is None:
                 paths[ref.digest] = await self.cellar.bring(self.mycelium, ref)
-        return build(token, dispatch, revision, inputs, paths, kept, fence)
+        return build(token, dispatch, revision, inputs, paths, fence)
 
     async def lot(self, offer: LotOffer, tokens: list[str], fence: tuple[int, int]) -> list[Job]:
         """The jobs of a lot, for which nothing but their code has to be fetched."""
@@ -145,21 +145,21 @@ class Parcels:
             jobs.append(Job(token, header | {"parts": len(parts)}, parts, shared))
         return jobs
 
-    def job_at_once(self, token: str, dispatch: Dispatch, kept: bytes | None, fence: tuple[int, int]) -> Job:
+    def job_at_once(self, token: str, dispatch: Dispatch, fence: tuple[int, int]) -> Job:
         """As `job`, for a `simple` dispatch."""
         revision = self._revisions[dispatch.elf.revision]
-        return build(token, dispatch, revision, dispatch.inputs, {}, kept, fence)
+        return build(token, dispatch, revision, dispatch.inputs, {}, fence)
 
 
-def build(  # noqa: PLR0913, PLR0917 (what a call is made of)
+def build(
     token: str,
     dispatch: Dispatch,
     revision: Revision,
     inputs: tuple[tuple[int, ValueRef], ...],
     paths: dict[str, str],
-    kept: bytes | None,
     fence: tuple[int, int],
 ) -> Job:
+    """The call, for a kernel that has the elf if it has a name; otherwise see `keeping`."""
     parts = [dispatch.arguments, dispatch.elf.arguments]
     places: list[tuple[int, str | None]] = []
     for parent, ref in inputs:
@@ -168,16 +168,22 @@ def build(  # noqa: PLR0913, PLR0917 (what a call is made of)
             places.append((parent, None))
         else:
             places.append((parent, paths[ref.digest]))
-    if kept is not None:
-        parts.append(kept)
     header = header_of(dispatch.elf, dispatch.task, revision, fence) | {
         "token": token,
         "inputs": places,
         "blobs": {ref.digest: paths[ref.digest] for ref in dispatch.blobs},
-        "kept": kept is not None,
+        "kept": False,
         "parts": len(parts),
     }
     return Job(token, header, tuple(parts))
+
+
+def keeping(job: Job, kept: bytes | None) -> Job:
+    """The same for a kernel that does not have its elf: it is made from what it has kept, if anything."""
+    if kept is None:
+        return job
+    header = job.header | {"kept": True, "parts": len(job.parts) + 1}
+    return Job(job.token, header, (*job.parts, kept), job.shared)
 
 
 def header_of(use: ElfUse, task: str, revision: Revision, fence: tuple[int, int]) -> dict:

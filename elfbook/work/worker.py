@@ -29,7 +29,7 @@ from elfbook.work.fencing import Fencing
 from elfbook.work.kernel import Job, Kernel, own_python
 from elfbook.work.outputs import Outputs
 from elfbook.work.packages import Packages
-from elfbook.work.parcels import Cellar, Parcels
+from elfbook.work.parcels import Cellar, Parcels, keeping
 from elfbook.work.pulse import LEASE_S
 from elfbook.work.reports import Reports
 
@@ -286,34 +286,44 @@ class Worker:
                 await over
 
     async def _give(self, mine: list[Held]) -> None:
-        """Give claimed jobs to the kernel, with all they need."""
+        """Give claimed jobs to the kernel, with all they need: one of a named elf, or some of no name."""
         jobs: list[Job] = []
         codes: dict[str, Dispatch] = {}
         for held in mine:
             dispatch, fence = held.dispatch, (self.mycelium.epoch, held.claim)
             try:
-                kept = await self._kept(dispatch.elf.name)
                 if self.parcels.simple(dispatch):
-                    job = self.parcels.job_at_once(held.token, dispatch, kept, fence)
+                    job = self.parcels.job_at_once(held.token, dispatch, fence)
                 else:
-                    job = await self.parcels.job(held.token, dispatch, kept, fence)
+                    job = await self.parcels.job(held.token, dispatch, fence)
             except ElfbookError as error:
-                failure = Failure(type=type(error).__name__, message=str(error))
-                self.commits.commit(held, failed(held, failure, "refused", self.name))
+                self._refuse(held, error)
                 continue
             jobs.append(job)
             codes[dispatch.elf.revision] = dispatch
         await self._make_ready(mine, codes)
+        if jobs and (name := mine[0].dispatch.elf.name) and name not in self.names:
+            # Asked only now: another kernel may have come while the job's values were on their way.
+            try:
+                jobs = [keeping(jobs[0], await self.commits.restored(name))]
+            except ElfbookError as error:
+                self._refuse(mine[0], error)
+                return
+            await self._make_ready(mine, codes)
         self.bench.run([job for job in jobs if job.token in self.bench.held])
+
+    def _refuse(self, held: Held, error: ElfbookError) -> None:
+        """What the job needs cannot be had."""
+        failure = Failure(type=type(error).__name__, message=str(error))
+        self.commits.commit(held, failed(held, failure, "refused", self.name))
 
     async def _begin_lot(self, offer: LotOffer, mine: list[Held], fence: tuple[int, int]) -> None:
         """The same for a lot: one frame tells the kernel of all its jobs."""
         try:
             jobs = await self.parcels.lot(offer, [held.token for held in mine], fence)
         except ElfbookError as error:
-            failure = Failure(type=type(error).__name__, message=str(error))
             for held in mine:
-                self.commits.commit(held, failed(held, failure, "refused", self.name))
+                self._refuse(held, error)
             return
         await self._make_ready(mine, {offer.elf.revision: mine[0].dispatch})
         self.bench.run([job for job in jobs if job.token in self.bench.held])
@@ -334,10 +344,6 @@ class Worker:
                     kernel.learn(*await self.parcels.lesson(await self.parcels.revision(dispatch)))
             if self.bench.kernel is kernel and self.bench.up.is_set():
                 return
-
-    async def _kept(self, name: str) -> bytes | None:
-        """What an elf that comes to this kernel has kept; None for one that is there already."""
-        return None if not name or name in self.names else await self.commits.restored(name)
 
     def _result(self, held: Held, header: dict, parts: list[bytes]) -> None:
         if held.dispatch.elf.name:

@@ -18,7 +18,7 @@ from elfbook.tracing import values
 from elfbook.tracing.expr import freeze
 from elfbook.work.kernel import Kernel
 from elfbook.work.outputs import text_of_display
-from elfbook.work.parcels import build, plain_revision
+from elfbook.work.parcels import build, keeping, plain_revision
 
 KEY = bytes(range(32))
 CELL = """\
@@ -130,7 +130,7 @@ class Desk:
         expression = freeze((args, {}), KEY).expression
         use = ElfUse(elf="Zoo", revision="r1", name=name)
         dispatch = Dispatch("zoo.1", self.count, 0, 1, "", use, ValueRef("r1", 1), f"task_{task}", expression)
-        return build(token, dispatch, revision_of(CELL), (), {}, kept, (3, self.count))
+        return keeping(build(token, dispatch, revision_of(CELL), (), {}, (3, self.count)), kept)
 
     def put(self, task: str, *args: object, **more: object) -> str:
         """Queue one job; gives its token."""

@@ -187,6 +187,20 @@ MUTATIONS = (
         "names & subjects)",
         *WRITER,
     ),
+    m(
+        "What is written is sent in order, also when it is not stored as one batch",
+        "store/writer.py",
+        "posted = [await self._post(write) for write in wanted]",
+        "posted = [None for write in wanted]",
+        *WRITER,
+    ),
+    m(
+        "A kernel that does not have a named elf makes it from what it has kept",
+        "work/worker.py",
+        "jobs = [keeping(jobs[0], await self.commits.restored(name))]",
+        "pass",
+        "tests/simulation/test_races.py",
+    ),
     # ------------------------------------------------------------------ seals
     m(
         "A record's seal is checked before anything of it is used",

@@ -45,6 +45,8 @@ from elfbook.work.attempts import Held, HeldLot
 from elfbook.work.claims import Claims
 from elfbook.work.commits import Commits
 from elfbook.work.fencing import LOOK_S, Fencing
+from elfbook.work.kernel import Job
+from elfbook.work.parcels import build
 from elfbook.work.worker import Worker
 from tests.simulation.history import ADDRESS, KEY
 from tests.simulation.loop import end_all, simulated
@@ -240,6 +242,7 @@ async def test_an_elf_is_where_the_newest_record_says_whatever_a_worker_says(
 @on_the_model
 async def test_a_note_does_not_replace_one_that_came_while_it_looked(one: Mycelium, other: Mycelium) -> None:
     stale, fresh = Settled(RUN, {"cancelled": 1}, upto=4), Settled(RUN, {"done": 1}, upto=9)
+    await other.note_settled(Settled(RUN, {"failed": 1}, upto=2))  # who finds none has nothing to look at
     look = one.link.last
 
     async def slowly(stream: str, subject: str):
@@ -250,6 +253,7 @@ async def test_a_note_does_not_replace_one_that_came_while_it_looked(one: Myceli
 
     one.link.last = slowly
     await one.note_settled(stale)
+    assert one.link.last == look, "it did look"
     assert await other.settled_runs() == {RUN: fresh}
 
 
@@ -298,6 +302,37 @@ async def test_the_next_job_of_an_elf_begins_when_the_last_ones_end_is_dealt_wit
         await asyncio.sleep(60)
         assert given == [first, second]
         await worker.beside.close()
+
+
+@on_the_model
+async def test_a_kernel_that_comes_while_a_job_waits_for_its_values_gets_what_the_elf_has_kept(
+    one: Mycelium, other: Mycelium
+) -> None:
+    """The kernel that died had the elf, so nothing had been looked up when the job was claimed."""
+    await other.record(RUN, 7, claimed("w1"), 0, ("ann", b"what ann keeps", 0))
+    given: list[Job] = []
+    with tempfile.TemporaryDirectory(prefix="elf-") as name:
+        worker = Worker(one, "w1", "host", folder=Path(name), cellar=Path(name) / "values")
+        held = Held("w1-1", dispatch("ann"), Message("offer", b""), Deaf(), 1, looked_at=time.monotonic())
+        worker.names, worker.bench.held[held.token] = {"ann"}, held
+        worker.bench.kernel, worker.bench.run = SimpleNamespace(knows=lambda digest: True), given.extend
+        worker.bench.up.set()
+
+        async def made(token: str, offer: Dispatch, fence: tuple[int, int]) -> Job:
+            assert given == []
+            worker._kernel_died(None, "was killed")
+            return build(token, offer, revision(FIRST), (), {}, fence)
+
+        worker.parcels.job = made
+        await worker._give([held])
+        worker.names = {"ann"}  # as once that job has ended: the next one finds the elf there
+        await other.jobs.write(other.names.keep("ann"), b"more", (await other.kept("ann"))[1])
+        worker.parcels.job = None
+        worker.parcels.simple = lambda offer: True
+        worker.parcels.job_at_once = lambda *told: build(told[0], told[1], revision(FIRST), (), {}, told[2])
+        await worker._give([held])
+        await worker.beside.close()
+    assert [(job.header["kept"], job.parts[2:]) for job in given] == [(True, (b"what ann keeps",)), (False, ())]
 
 
 @on_the_model
