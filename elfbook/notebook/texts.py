@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,21 @@ class Texts:
 
     def label(self, filename: str) -> str:
         """What people call a cell: `Cell In[4]`; empty for other files."""
-        number = self._numbers().get(filename)
+        named = getattr(getattr(self._shell, "compile", None), "_filename_map", {})
+        number = self._counted.get(filename) or named.get(filename)
         return f"Cell In[{number}]" if number is not None else ""
 
 
 def shown_path(filename: str) -> str:
     """The path from the working directory, or from the home directory as `~`."""
+    return _path_from(filename, os.getcwd())
+
+
+@cache
+def _path_from(filename: str, here: str) -> str:
+    """Each look at a script's text asks again."""
     path = Path(filename)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else below_home(path)
+    return str(path.relative_to(here)) if path.is_relative_to(here) else below_home(path)
 
 
 def below_home(path: Path) -> str:

@@ -43,6 +43,8 @@ async def reply_of(future: asyncio.Future, timeout_s: float) -> Message:
     Not asyncio.wait_for: in Python 3.11 that loses a cancellation which comes together with the
     result, and a loop that tries again would then never end.
     """
+    if future.done():
+        return future.result()
     try:
         async with asyncio.timeout(timeout_s):
             return await future

@@ -70,7 +70,8 @@ class Follower:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once it is settled from where on it follows."""
     _entries: list[Entry] = field(default_factory=list)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiting: asyncio.Future | None = None
+    """Of who waits for something to happen."""
     _heard: float = 0.0
     _consumer: str = ""
     _next: int = 1
@@ -116,16 +117,26 @@ class Follower:
 
     def _note_return(self) -> None:
         self._broken = True
-        self._woken.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     async def _wait(self) -> None:
-        self._woken.clear()
+        """Return when something has happened, or nothing for a while; then it may begin anew."""
         if self._entries or self._broken:
             return
+        loop = asyncio.get_running_loop()
+        # Not asyncio.timeout and an event: of a quiet stream each message would pay for both.
+        self._waiting = loop.create_future()
+        timer = loop.call_later(SILENCE_S / 2, self._wake)
         try:
-            async with asyncio.timeout(SILENCE_S / 2):
-                await self._woken.wait()
-        except TimeoutError:
+            await self._waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+        if not self._entries and not self._broken:
             asked_in_vain = self.link.connected or self.stop_at_end or self.link.denied
             if time.monotonic() - self._heard > SILENCE_S and asked_in_vain:
                 self._broken = True
@@ -241,7 +252,7 @@ class Follower:
             return  # the consumer before this one had still brought it
         self.seen = seq
         self._entries.append(Entry(message.subject, message.data, seq, at, pending, message.headers))
-        self._woken.set()
+        self._wake()
 
 
 @dataclass(eq=False)

@@ -103,9 +103,10 @@ class Mycelium(Ground):
         `upto` tells which knows more, however late each of them arrives here.
         """
         subject, knows = self.names.settled(note.run), (note.upto, not note.counts)
+        first = bool(note.counts)  # most often nothing is noted yet of a run that ends: the write will tell
         while True:
-            entry = await self.link.last(self.names.runs, subject)
-            there = None
+            entry = None if first else await self.link.last(self.names.runs, subject)
+            first, there = False, None
             if entry is not None:
                 with self.setting_aside(entry):  # what cannot be read is written over
                     there = self.settled_of(entry)

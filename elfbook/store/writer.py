@@ -12,7 +12,7 @@ import itertools
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 
 from elfbook.errors import AccessDenied, MyceliumError
@@ -64,10 +64,11 @@ class Writer:
     atomic: bool = True
     """False on servers before 2.12.1, which know no atomic batches."""
     gauge: Gauge = field(init=False)
+    _open: bool = False
+    _due: bool = False
+    """True while it is about to begin units."""
     _waiting: deque[Write] = field(default_factory=deque)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _units: set[asyncio.Task] = field(default_factory=set)
-    _loop: asyncio.Task | None = None
     _mark: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _batch: itertools.count = field(default_factory=itertools.count)
 
@@ -75,11 +76,13 @@ class Writer:
         self.gauge = self.pressure.of(self.stream)
 
     def start(self) -> None:
-        self._loop = asyncio.get_running_loop().create_task(self._run(), name=f"writer {self.stream}")
+        self._open = True
+        self._begin_soon()
 
     async def close(self) -> None:
         """End; whoever still waits for a write gets Unanswered."""
-        await ended(task for task in [self._loop, *self._units] if task)
+        self._open = False
+        await ended(self._units)
         while self._waiting:
             _fail(self._waiting.popleft(), Unanswered("closed before it was written"))
 
@@ -95,20 +98,25 @@ class Writer:
         )
         write = Write(sealed, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
-        self._woken.set()
+        self._begin_soon()
         return write.done
 
-    async def _run(self) -> None:
-        while True:
-            await self._woken.wait()
-            await asyncio.sleep(0)  # let everyone who is ready now join this unit
-            while self._waiting:
-                while len(self._units) >= UNITS_IN_FLIGHT:
-                    await asyncio.wait(self._units, return_when=asyncio.FIRST_COMPLETED)
-                unit = asyncio.get_running_loop().create_task(self._store(self._take()))
-                self._units.add(unit)
-                unit.add_done_callback(self._units.discard)
-            self._woken.clear()
+    def _begin_soon(self) -> None:
+        """Everyone who is ready now joins the next unit. A task for that would cost each write two turns."""
+        if self._open and not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._due = False
+        while self._open and self._waiting and len(self._units) < UNITS_IN_FLIGHT:
+            unit = asyncio.get_running_loop().create_task(self._store(self._take()))
+            self._units.add(unit)
+            unit.add_done_callback(self._ended)
+
+    def _ended(self, unit: asyncio.Task) -> None:
+        self._units.discard(unit)
+        self._begin()
 
     def _take(self) -> list[Write]:
         """The writes of the next unit: no subject twice, within the server's limits.
@@ -139,7 +147,10 @@ class Writer:
             if len(writes) > SINGLY and self.atomic:
                 await self._store_batch(writes)
             else:
-                await asyncio.gather(*(self._store_one(write) for write in writes))
+                # Sent before the next unit is: what one of them expects, that may change.
+                wanted = [write for write in writes if not write.done.done()]
+                posted = [await self._post(write) for write in wanted]
+                await together(list(map(self._store_one, wanted, posted)))
         except asyncio.CancelledError:
             for write in writes:
                 _fail(write, Unanswered("closed before the answer came"))
@@ -150,10 +161,11 @@ class Writer:
 
     async def _store_batch(self, writes: list[Write]) -> None:
         try:
-            last = await self._send_batch([message for write in writes for message in write.messages])
+            reply = await self._post_batch([message for write in writes for message in write.messages])
+            last = (await self.gauge.answer(self.link, reply))["seq"]
         except (Refused, Unanswered, MyceliumError):
             # All or nothing was stored, or nobody can tell: each write finds out for itself.
-            await asyncio.gather(*(self._store_one(write) for write in writes))
+            await together(list(map(self._store_one, writes)))
             return
         seq = last - sum(len(write.messages) for write in writes) + 1
         for write in writes:
@@ -161,12 +173,16 @@ class Writer:
                 write.done.set_result(seq)
             seq += len(write.messages)
 
-    async def _store_one(self, write: Write) -> None:
-        """Holds afterwards: the write is stored, or has failed and its future says why."""
+    async def _store_one(self, write: Write, posted: asyncio.Future | None = None) -> None:
+        """Holds afterwards: the write is stored, or has failed and its future says why.
+
+        `posted` is what `_post` gave, if it has been sent already.
+        """
         try:
             while not write.done.done():
                 try:
-                    self._stored(write, await self._send(write))
+                    reply, posted = posted or await self._post(write), None
+                    self._stored(write, await self._answered(write, reply))
                 except Refused as error:
                     await self._after_refusal(write, error)
                 except Unanswered as error:
@@ -179,12 +195,24 @@ class Writer:
         finally:
             self.gauge.done(write)
 
-    async def _send(self, write: Write) -> int:
-        if len(write.messages) > 1 and self.atomic:
-            return await self._send_batch(list(write.messages)) - len(write.messages) + 1
-        seq = await self._send_single(*write.messages[0])
+    async def _post(self, write: Write) -> asyncio.Future:
+        """Send a write; gives the future of its answer, which has failed if it could not be sent."""
+        try:
+            if len(write.messages) > 1 and self.atomic:
+                return await self._post_batch(list(write.messages))
+            return await self._post_single(*write.messages[0])
+        except (Unanswered, MyceliumError) as error:
+            failed = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
+
+    async def _answered(self, write: Write, reply: asyncio.Future) -> int:
+        """The sequence of the write's first message."""
+        seq = (await self.gauge.answer(self.link, reply))["seq"]
+        if self.atomic:
+            return seq - len(write.messages) + 1
         for message in write.messages[1:]:  # a server without batches: one after the other
-            await self._send_single(*message)
+            await self.gauge.answer(self.link, await self._post_single(*message))
         return seq
 
     @staticmethod
@@ -241,22 +269,25 @@ class Writer:
             found = await self.link.first_since(self.stream, subject, since + 1)
         return found.seq if found is not None and found.data == data else None
 
-    async def _send_single(self, subject: str, data: bytes, expect: Expected) -> int:
-        reply = await self.link.send(subject, data, headers_of(expect) or None)
-        return (await self.gauge.answer(self.link, reply))["seq"]
+    async def _post_single(self, subject: str, data: bytes, expect: Expected) -> asyncio.Future:
+        return await self.link.send(subject, data, headers_of(expect) or None)
 
-    async def _send_batch(self, messages: list[Record]) -> int:
-        """Store all or nothing; gives the last message's sequence."""
+    async def _post_batch(self, messages: list[Record]) -> asyncio.Future:
+        """Send messages that are stored all or not at all; the answer names the last one's sequence."""
         batch = f"{self._mark}-{next(self._batch)}"
-        reply = None
         for index, (subject, data, expect) in enumerate(messages, 1):
             headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index), **headers_of(expect)}
             if index < len(messages):
                 await self.link.publish(subject, data, "", headers)
-            else:
-                headers["Nats-Batch-Commit"] = "1"
-                reply = await self.link.send(subject, data, headers)
-        return (await self.gauge.answer(self.link, reply))["seq"]
+        return await self.link.send(subject, data, headers | {"Nats-Batch-Commit": "1"})
+
+
+async def together(stores: list[Coroutine]) -> None:
+    """Holds afterwards: all of them have ended. One on its own needs no task."""
+    if len(stores) == 1:
+        await stores[0]
+    else:
+        await asyncio.gather(*stores)
 
 
 def _fail(write: Write, error: Exception) -> None:
