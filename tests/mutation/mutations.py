@@ -383,10 +383,10 @@ MUTATIONS = (
     m(
         "What an elf keeps is brought along until its kernel has answered",
         "work/worker.py",
-        "        return None if not name or name in self.names else await self.commits.restored(name)\n",
-        "        if not name or name in self.names:\n            return None\n        self.names.add(name)\n"
-        "        return await self.commits.restored(name)\n",
-        "histories",
+        "                jobs = [keeping(jobs[0], await self.commits.restored(name))]\n",
+        "                jobs = [keeping(jobs[0], await self.commits.restored(name))]\n"
+        "                self.names.add(name)\n",
+        "tests/simulation/test_races.py",
     ),
     m(
         "A refused end takes the named elf's state with it",
