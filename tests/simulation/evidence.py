@@ -279,8 +279,9 @@ def wrongs_of_views(evidence: Evidence) -> list[str]:
         last = evidence.runs[run].facts[-1].seq
         pauses = [(pause.seq, pause.event.on) for pause in evidence.runs[run].pauses]
         at_the_end = any(on for _, on in [each for each in pauses if each[0] < last][-1:])
-        # Whoever has seen the end does not follow any more, and a run can be resumed after it.
-        if seen.paused not in (at_the_end, any(on for _, on in pauses[-1:])):
+        # Whoever has seen the end does not follow any more, and after it a run can be paused (by who did not
+        # know of the end) and resumed.
+        if seen.paused not in (at_the_end, *(on for seq, on in pauses if seq > last)):
             found.append(f"{run}: its owner saw it {'at rest' if seen.paused else 'going on'}, its log says otherwise")
         pairs = zip(seen.jobs, state.jobs, strict=True)
         if jobs := [job for job, (one, other) in enumerate(pairs) if what_came(one) != what_came(other)]:
