@@ -312,9 +312,16 @@ async def test_a_record_above_the_servers_limit_fails_alone(writer: Writer, myce
     ]
 
 
-async def test_closing_tells_those_who_wait(mycelium: Mycelium) -> None:
-    writer = Writer(mycelium.link, mycelium.names.jobs, Pressure(), mycelium.seal)  # never started: all of them wait
-    futures = [writer.write(subject(mycelium, job), b"x", 0) for job in range(10)]
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("turns", [None, 0, 1, 2, 3])
+async def test_closing_tells_those_who_wait(mycelium: Mycelium, turns: int | None, count: int) -> None:
+    """After so many turns of the loop since it was asked to write; None if it was never started."""
+    writer = Writer(Deaf(mycelium.link, count), mycelium.names.jobs, Pressure(), mycelium.seal)
+    if turns is not None:
+        writer.start()
+    futures = [writer.write(subject(mycelium, job), b"x", 0) for job in range(count)]
+    for _ in range(turns or 0):
+        await asyncio.sleep(0)
     await writer.close()
     assert all(isinstance(result, Unanswered) for result in await outcomes(futures))
 

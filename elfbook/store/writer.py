@@ -68,7 +68,8 @@ class Writer:
     _due: bool = False
     """True while it is about to begin units."""
     _waiting: deque[Write] = field(default_factory=deque)
-    _units: set[asyncio.Task] = field(default_factory=set)
+    _units: dict[asyncio.Task, list[Write]] = field(default_factory=dict)
+    """What is under way, with what it stores."""
     _mark: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _batch: itertools.count = field(default_factory=itertools.count)
 
@@ -81,8 +82,10 @@ class Writer:
 
     async def close(self) -> None:
         """End; whoever still waits for a write gets Unanswered."""
-        self._open = False
-        await ended(self._units)
+        self._open, units = False, dict(self._units)
+        await ended(units)
+        for write in itertools.chain(*units.values()):  # of a unit that had not begun nothing else tells
+            _fail(write, Unanswered("closed before the answer came"))
         while self._waiting:
             _fail(self._waiting.popleft(), Unanswered("closed before it was written"))
 
@@ -110,12 +113,13 @@ class Writer:
     def _begin(self) -> None:
         self._due = False
         while self._open and self._waiting and len(self._units) < UNITS_IN_FLIGHT:
-            unit = asyncio.get_running_loop().create_task(self._store(self._take()))
-            self._units.add(unit)
+            writes = self._take()
+            unit = asyncio.get_running_loop().create_task(self._store(writes))
+            self._units[unit] = writes
             unit.add_done_callback(self._ended)
 
     def _ended(self, unit: asyncio.Task) -> None:
-        self._units.discard(unit)
+        del self._units[unit]
         self._begin()
 
     def _take(self) -> list[Write]:
@@ -151,10 +155,6 @@ class Writer:
                 wanted = [write for write in writes if not write.done.done()]
                 posted = [await self._post(write) for write in wanted]
                 await together(list(map(self._store_one, wanted, posted)))
-        except asyncio.CancelledError:
-            for write in writes:
-                _fail(write, Unanswered("closed before the answer came"))
-            raise
         except Exception as error:
             for write in writes:
                 _fail(write, error)
